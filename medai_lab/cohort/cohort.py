@@ -10,6 +10,7 @@ from medai_lab.cohort.target import TargetSpec
 from medai_lab.errors import UserError
 
 SPLITS = ("train", "val", "test")
+EXTERNAL = "external"  # the one split of a cohort on which a finished model is evaluated
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Cohort:
                 f"Cohort '{self.name}': record '{repeated.iloc[0]}' stands there more than once "
                 f"({repeated.nunique()} such records). Every record needs a name of its own."
             )
-        if "split" in self.table and not (odd := set(self.table["split"].dropna()) - set(SPLITS)) == set():
+        if "split" in self.table and (odd := set(self.table["split"].dropna()) - {*SPLITS, EXTERNAL}):
             raise UserError(f"Cohort '{self.name}': unknown split(s) {sorted(odd)}; allowed are {list(SPLITS)}.")
 
     @property

@@ -130,7 +130,7 @@ def _interval(value: float, draws: FloatArray, reason: str | None) -> Interval:
     elif missing > MOST_MISSING:
         why = f"not estimable in {missing:.0%} of the resamples: too few patients of some kind"
     elif np.ptp(estimable) <= 1e-12 * max(1.0, abs(value)):
-        why = "every resample gives the same value, so the interval cannot be resampled"
+        why = "every resample gives the same value"
     else:
         low, high = np.percentile(estimable, PERCENTILES)
         return {"value": value, "low": float(low), "high": float(high)}

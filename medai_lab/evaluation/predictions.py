@@ -124,6 +124,18 @@ def known(table: pd.DataFrame, output: str | None = None) -> Known:
     return Known(truth[rows], score[rows], table["patient_id"].to_numpy()[rows], rows)
 
 
+def with_truth(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows for which the truth of at least one output is known.
+
+    Raises:
+        UserError: there is no such row.
+    """
+    rows = table[table[target_columns(target_of(table))].notna().any(axis=1)]
+    if rows.empty:
+        raise UserError("These predictions cannot be evaluated: the truth of no record is known.")
+    return rows
+
+
 def check(table: pd.DataFrame, needs_truth: bool = False) -> None:
     """Check a predictions table against the description at the top of this file.
 

@@ -71,9 +71,7 @@ def evaluate(
     predictions.check(table, needs_truth=True)
     split = predictions.one_row_a_record(table)
     target = predictions.target_of(table)
-    rows = table[table[predictions.target_columns(target)].notna().any(axis=1)]
-    if rows.empty:
-        raise UserError("These predictions cannot be evaluated: the truth of no record is known.")
+    rows = predictions.with_truth(table)
     strangers = sorted({p.output for p in points} - set(target.outputs))
     if strangers:
         raise UserError(f"Operating points are for {strangers}; the predictions are of {list(target.outputs)}.")

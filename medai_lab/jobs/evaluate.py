@@ -1,6 +1,5 @@
 """job=evaluate: a run's numbers on its own splits or on another cohort; nothing is fitted again."""
 
-import logging
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -17,8 +16,6 @@ from medai_lab.jobs.result import JobResult
 from medai_lab.jobs.training_data import read_cohort
 from medai_lab.learning.hardware import device_of, set_threads
 
-log = logging.getLogger(__name__)
-
 
 def run(config: Config) -> JobResult:
     """Predict and evaluate.
@@ -33,49 +30,41 @@ def run(config: Config) -> JobResult:
     run_folder = find_run(config)
     predictor = Predictor.load(run_folder, device_of(config.trainer.gpus))
     points = operating_points.load(run_folder.operating_points)
-    if any(o.startswith("data") for o in HydraConfig.get().overrides.task):
-        cohort, excluded = read_cohort(config)
-        cohort = _fit_to_run(cohort, predictor)
-        splits = ["external"]
-    else:
-        cohort, excluded = run_folder.cohort(), None
-        splits = ["val", "test"]
-    data, unusable = predictor.prepare(cohort)
-    tables = {
-        split: predictor.table(data, data.cohort if split == "external" else data.cohort.of_split(split), f"Predicting {split}")
-        for split in splits
-    }
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if excluded is not None:
-        import pandas as pd
-
-        write_table(folder / "excluded.csv", pd.concat([excluded, unusable]))
-    results = assess(folder, tables, points, config.job.replicates, config.seed)
-    write_json(folder / "evaluation.json", {"run": str(run_folder.path), "data": cohort.name, "digest": cohort.digest(), "splits": splits})
-    shown = splits[-1]
-    name, interval = objective(results, shown)
-    result = JobResult(interval["value"], f"{shown}_{name}", name != "mae", results, folder)
+    other = any(override.startswith("data") for override in HydraConfig.get().overrides.task)
+    splits = ["external"] if other else ["val", "test"]
+    cohort = _other_cohort(config, predictor, folder) if other else run_folder.cohort()
+    data, unusable = predictor.prepare(cohort)
+    write_table(folder / "unusable.csv", unusable)
+    tables = {s: predictor.table(data, data.cohort.of_split(s), f"Predicting {s}") for s in splits}
+    results = assess(folder, tables, points, data.picture, config.job.replicates, config.seed)
+    about = {"run": str(run_folder.path), "data": cohort.name, "digest": cohort.digest(), "splits": splits}
+    write_json(folder / "evaluation.json", about)
+    name, interval = objective(results, splits[-1])
+    result = JobResult(interval["value"], f"{splits[-1]}_{name}", name != "mae", results, folder)
     write_json(folder / "result.json", result.to_plain())
-    show(results, shown, folder, None)
+    show(results, splits[-1], folder, None)
     return result
 
 
-def _fit_to_run(cohort: Cohort, predictor: Predictor) -> Cohort:
-    """Read another cohort's labels and inputs as the run's.
+def _other_cohort(config: Config, predictor: Predictor, folder: Path) -> Cohort:
+    """Read the cohort of the data node as one external split, its labels and inputs named as the run's.
 
     The label column may have another name; the classes must be the run's, because nothing is guessed here.
     """
-    spec, wanted = predictor.target, predictor.run.fitted("data")["channels"]
-    target = cohort.target
+    cohort, excluded = read_cohort(config)
+    write_table(folder / "excluded.csv", excluded)
+    spec, target = predictor.target, cohort.target
+    wanted = predictor.run.fitted("data")["channels"]
     assert target is not None
     if list(cohort.inputs) != wanted:
         raise UserError(f"The run was trained on the inputs {wanted}; data.channels gives {list(cohort.inputs)}.")
     if (spec.kind == "regression") != (target.kind == "regression"):
         raise UserError(f"The run predicts a {spec.kind} target, the cohort's '{target.columns[0]}' is {target.kind}.")
-    if unknown := set(target.classes) - set(spec.classes):
+    if unknown := sorted(set(target.classes) - set(spec.classes)):
         raise UserError(
-            f"Column '{target.columns[0]}' holds {sorted(unknown)}, which the run does not know: its classes are "
-            f"{list(spec.classes)}." + nearest(sorted(unknown)[0], spec.classes)
+            f"Column '{target.columns[0]}' holds {unknown}, which the run does not know: its classes are "
+            f"{list(spec.classes)}." + nearest(unknown[0], spec.classes)
         )
     table = cohort.table.rename(columns=dict(zip(target.columns, spec.columns, strict=True)))
-    return Cohort(table.assign(split="external") if False else table.assign(split="test"), cohort.inputs, spec, cohort.name)
+    return Cohort(table.assign(split="external"), cohort.inputs, spec, cohort.name)

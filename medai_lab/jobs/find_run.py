@@ -26,7 +26,11 @@ def find_run(config: Config) -> RunFolder:
 
 
 def _last(outputs: Path, task: str) -> Path:
-    finished = [s.parent for s in (outputs / task).glob("**/status.json") if RunFolder(s.parent).status().get("state") == "finished"]
+    finished = [
+        s.parent
+        for s in (outputs / task).glob("**/status.json")
+        if RunFolder(s.parent).status().get("state") == "finished"
+    ]
     if not finished:
         raise UserError(f"run=last: there is no finished run under {outputs / task}.")
     return max(finished, key=lambda folder: (folder / "status.json").stat().st_mtime)

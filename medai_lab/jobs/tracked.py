@@ -5,7 +5,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -38,7 +37,20 @@ class Tracking:
         if local_rank() != 0:
             return
         cohort = data.cohort
-        digests = {"cohort": cohort.digest(), "content": cohort.with_table(cohort.table[["record_id", "patient_id", "content", *cohort.input_columns, *(cohort.target.columns if cohort.target else ())]]).digest()}
+        digests = {
+            "cohort": cohort.digest(),
+            "content": cohort.with_table(
+                cohort.table[
+                    [
+                        "record_id",
+                        "patient_id",
+                        "content",
+                        *cohort.input_columns,
+                        *(cohort.target.columns if cohort.target else ()),
+                    ]
+                ]
+            ).digest(),
+        }
         provenance = self.run.provenance()
         write_json(self.run.path / "provenance.json", {**provenance, "data": {"name": cohort.name, "digests": digests}})
         if self.sink is not None:
@@ -49,7 +61,9 @@ class Tracking:
         """Send the final numbers."""
         if self.sink is not None:
             for split, result in results.items():
-                values = {f"{split}_{name}": i["value"] for name, i in result["metrics"].items() if i["value"] is not None}
+                values = {
+                    f"{split}_{name}": i["value"] for name, i in result["metrics"].items() if i["value"] is not None
+                }
                 self.sink.log_metrics({f"final/{name}": value for name, value in values.items()}, step=0)
 
 
@@ -90,10 +104,9 @@ def _open_sink(config: Config, run: RunFolder, resumed: bool) -> MlflowSink | No
     if config.tracking.uri is None:
         return None
     tags = {**mlflow_tags(provenance), "medai.run_folder": run.path.name}
-    artifacts = config.tracking.artifacts
     sink = MlflowSink(
         config.tracking.uri,
-        artifacts and Path(artifacts),
+        config.tracking.artifacts,
         config.tracking.experiment,
         config.name or run.path.name,
         tags,

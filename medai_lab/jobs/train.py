@@ -12,6 +12,7 @@ from medai_lab.config.instantiate import import_target, instantiate
 from medai_lab.config.schema import Config
 from medai_lab.deployment.predictor import Predictor
 from medai_lab.errors import UserError
+from medai_lab.evaluation import figures
 from medai_lab.files import write_json, write_text
 from medai_lab.jobs.assessment import assess, choose_operating_points, objective, show
 from medai_lab.jobs.result import JobResult
@@ -26,6 +27,7 @@ from medai_lab.learning.network import build_network, check_input_size
 from medai_lab.learning.targets import Target, target_type
 from medai_lab.learning.trainer import build_trainer
 from medai_lab.cohort.target import TargetSpec
+from medai_lab.tracking.history import MetricHistory
 from medai_lab.tracking.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -77,7 +79,8 @@ def _build(config: Config, run_folder: RunFolder, data: MedDataModule, keep: boo
         target=target,
         loss=_loss(config, target, data),
         optimizer=lambda groups: instantiate(optim, groups, trusted=True),
-        schedule=optim.schedule and (lambda optimizer, steps: instantiate(optim.schedule, optimizer, steps, trusted=True)),
+        schedule=optim.schedule
+        and (lambda optimizer, steps: instantiate(optim.schedule, optimizer, steps, trusted=True)),
         seed=config.seed,
         **config.task.module_options(),
     )
@@ -121,14 +124,17 @@ def _fit(
 def _assess(
     config: Config, run_folder: RunFolder, data: MedDataModule, tracking: Tracking, trainer: pl.Trainer
 ) -> JobResult:
-    predictor = Predictor.load(run_folder, device_of(config.trainer.gpus) if trainer.world_size == 1 else trainer.strategy.root_device)
+    predictor = Predictor.load(
+        run_folder, device_of(config.trainer.gpus) if trainer.world_size == 1 else trainer.strategy.root_device
+    )
     tables = {}
     for split in ("train", "val", "test"):
         tables[split] = predictor.table(data, data.cohort.of_split(split), f"Predicting {split}")
     if not trainer.is_global_zero:
         return JobResult(None, "", True, {}, run_folder.path)
     points = choose_operating_points(run_folder, tables["val"], config.task.operating_point)
-    results = assess(run_folder.path, tables, points, config.job.replicates, config.seed)
+    results = assess(run_folder.path, tables, points, data.picture, config.job.replicates, config.seed)
+    figures.save(figures.history(MetricHistory(run_folder.history).table()), run_folder.figures / "history.png")
     name, interval = objective(results, "val")
     result = JobResult(interval["value"], f"val_{name}", name != "mae", results, run_folder.path)
     write_json(run_folder.path / "result.json", result.to_plain())

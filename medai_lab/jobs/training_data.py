@@ -54,8 +54,14 @@ def make_training_data(config: Config, run: RunFolder) -> MedDataModule:
     run.save_fitted("data", fitted)
     run.save_fitted("target", {"spec": target.spec.to_dict(), "state": target.state})
     run.save_fitted("network", {**data.sizes, "outputs": target.n_outputs})
-    counts = data.cohort.table.groupby("split", sort=False).agg(records=("record_id", "size"), patients=("patient_id", "nunique"))
-    log.info("Cohort '%s': %s.", cohort.name, "; ".join(f"{s}: {r.records} records of {r.patients} patients" for s, r in counts.iterrows()))
+    counts = data.cohort.table.groupby("split", sort=False).agg(
+        records=("record_id", "size"), patients=("patient_id", "nunique")
+    )
+    log.info(
+        "Cohort '%s': %s.",
+        cohort.name,
+        "; ".join(f"{s}: {r.records} records of {r.patients} patients" for s, r in counts.iterrows()),
+    )
     return data
 
 

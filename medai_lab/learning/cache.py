@@ -59,8 +59,9 @@ class ArrayCache:
         """
         path = self._path(key)
         digest = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+        notes = {**notes, "sha256": digest}
         try:
-            write_json(path.with_suffix(".json"), {**notes, "sha256": digest})
+            write_json(path.with_suffix(".json"), notes)
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.save(file, array)
         except OSError as error:

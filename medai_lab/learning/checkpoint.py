@@ -31,7 +31,9 @@ def load_weights(net: nn.Module, path: Path) -> None:
     unfit = [name for name, tensor in given.items() if tensor.shape != own[name].shape]
     last = list(own)[-1].rpartition(".")[0]
     if wrong := [name for name in unfit if name.rpartition(".")[0] != last]:
-        raise UserError(f"ckpt.init={path}: {wrong[0]} is {list(given[wrong[0]].shape)}, {list(own[wrong[0]].shape)} is needed.")
+        raise UserError(
+            f"ckpt.init={path}: {wrong[0]} is {list(given[wrong[0]].shape)}, {list(own[wrong[0]].shape)} is needed."
+        )
     net.load_state_dict({name: tensor for name, tensor in given.items() if name not in unfit}, strict=not unfit)
 
 

@@ -97,6 +97,10 @@ class MedDataModule(pl.LightningDataModule):
     def example(self, n: int) -> dict[str, Tensor]:
         """Return zero inputs of the right shape for `n` records."""
 
+    @abstractmethod
+    def picture(self, record_id: str) -> np.ndarray:
+        """Return an (H, W) image in [0, 1] of a prepared record, row 0 at the top, for people to look at."""
+
     def augment(self, inputs: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
         """Return randomly changed inputs of one training batch, on whatever device they are."""
         return inputs

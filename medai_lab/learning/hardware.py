@@ -77,7 +77,14 @@ def choose_arithmetic(
     if len(variants) == 1:
         return variants[0]
     shapes = {k: list(v.shape) for k, v in example.items()}
-    identity = [_hardware(device), torch.__version__, torch.get_num_threads(), key, shapes, [asdict(v) for v in variants]]
+    identity = [
+        _hardware(device),
+        torch.__version__,
+        torch.get_num_threads(),
+        key,
+        shapes,
+        [asdict(v) for v in variants],
+    ]
     kept = cache / "hardware" / f"{ArrayCache.key(identity)[:32]}.json"
     if not kept.exists():
         seconds = {v: _step_seconds(net, example, v, device) for v in variants}
@@ -87,7 +94,11 @@ def choose_arithmetic(
         write_json(kept, {**asdict(chosen), "measured": table, "hardware": identity[0]})
     verdict = read_json(kept)
     chosen = Arithmetic(verdict["precision"], verdict["channels_last"])
-    log.info("Arithmetic: %s%s, measured on this machine.", chosen.precision, ", channels last" if chosen.channels_last else "")
+    log.info(
+        "Arithmetic: %s%s, measured on this machine.",
+        chosen.precision,
+        ", channels last" if chosen.channels_last else "",
+    )
     return chosen
 
 

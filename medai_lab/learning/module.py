@@ -101,5 +101,8 @@ class MedModule(pl.LightningModule):
 def _decay_groups(net: nn.Module) -> list[dict[str, Any]]:
     """Spare biases and normalisation gains from weight decay, which would only pull them off their use."""
     trained = [p for p in net.parameters() if p.requires_grad]
-    groups = [{"params": [p for p in trained if p.ndim > 1]}, {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1]},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
     return [group for group in groups if group["params"]]

@@ -45,7 +45,11 @@ def check_input_size(net: nn.Module, example: Mapping[str, Tensor], name: str) -
     fitting = (n for n in range(min(shape[2:]), LARGEST_TRIED + 1) if _fits(shell, _resized(example, n)))
     smallest = next(fitting, None)
     grid = "x".join(str(n) for n in shape[2:])
-    hint = f"the smallest cube that fits is data.size={smallest}" if smallest else "no size up to 256 fits: check the model"
+    hint = (
+        f"the smallest cube that fits is data.size={smallest}"
+        if smallest
+        else "no size up to 256 fits: check the model"
+    )
     raise UserError(f"data.size={grid} does not fit {name}: {hint}.")
 
 

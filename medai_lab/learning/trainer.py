@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from medai_lab.config.schema import TrainerConfig
 
 # Lightning's advice that does not fit this design: loaders are sized on purpose, batches carry their size.
-_QUIET = (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*LeafSpec.*", ".*isinstance.treespec.*")
+_QUIET = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*LeafSpec.*",
+    ".*isinstance.treespec.*",
+)
 
 
 def build_trainer(
@@ -62,7 +67,9 @@ def build_trainer(
     return pl.Trainer(
         accelerator="gpu" if gpus else "cpu",
         devices=gpus or config.devices,
-        strategy=DDPStrategy(process_group_backend=None if gpus else "gloo") if strategy == "ddp" or devices > 1 else "auto",
+        strategy=DDPStrategy(process_group_backend=None if gpus else "gloo")
+        if strategy == "ddp" or devices > 1
+        else "auto",
         precision=precision,  # type: ignore[arg-type]
         max_epochs=config.max_epochs,
         max_time=timedelta(minutes=config.max_minutes) if config.max_minutes else None,

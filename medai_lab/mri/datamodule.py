@@ -109,6 +109,16 @@ class MriDataModule(MedDataModule):
         """Return zero volumes."""
         return {"image": torch.zeros(n, self.preparation.n_channels, *self.preparation.size)}
 
+    def picture(self, record_id: str) -> np.ndarray:
+        """Return the middle axial and sagittal planes of the first sequence, side by side, front or top up."""
+        volume = np.load(self.entries[record_id].path, mmap_mode="r")[0].astype(np.float32)
+        middle = [n // 2 for n in volume.shape]
+        planes = [np.rot90(volume[:, :, middle[2]]), np.rot90(volume[middle[0]])]
+        height = max(p.shape[0] for p in planes)
+        page = np.hstack([np.pad(p, ((0, height - p.shape[0]), (0, 0)), constant_values=volume.min()) for p in planes])
+        low, high = np.quantile(page, [0.01, 0.99])
+        return np.clip((page - low) / max(high - low, 1e-6), 0, 1)
+
     def augment(self, inputs: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
         """Mirror, move and change the intensities; hide sequences where a mask can say so."""
         volumes, images = inputs["image"], len(self.preparation.channels)

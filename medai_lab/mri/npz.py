@@ -53,7 +53,8 @@ def read(path: Path, locator: str) -> np.ndarray:
     read_shape(path, locator)
     key, index = locator.rsplit("/", 1)
     stat = path.stat()
-    return _kept(path, key, stat.st_size, stat.st_mtime_ns)[int(index)].astype(np.float32)
+    volumes: np.ndarray = _kept(path, key, stat.st_size, stat.st_mtime_ns)
+    return np.asarray(volumes[int(index)], dtype=np.float32)
 
 
 def read_array(path: Path, key: str) -> np.ndarray:

@@ -41,7 +41,7 @@ class MetricHistory:
         The last value of an epoch counts. Where a metric goes back to an earlier epoch, a resumed run trained that
         epoch again, and what stood for it and for later ones is superseded. A missing file gives an empty table.
         """
-        rows = pd.DataFrame(self._rows(), columns=list(COLUMNS))
+        rows = pd.DataFrame(self._rows(), columns=list(COLUMNS)).astype({"epoch": "int64", "value": "float64"})
         names = rows["name"].unique()
         earliest_from_here = rows[::-1].groupby("name")["epoch"].cummin().sort_index()
         rows = rows[rows["epoch"] <= earliest_from_here].drop_duplicates(["epoch", "name"], keep="last")

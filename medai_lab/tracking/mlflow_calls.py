@@ -178,9 +178,10 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of an error's message, without credentials that a URL may hold."""
+    """The first line of an error's message, without credentials that a URL may hold; its two ends if it is long."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return re.sub(r"://[^/@\s]+@", "://", line)[:REASON_LENGTH]
+    line = re.sub(r"://[^/@\s]+@", "://", line)
+    return line if len(line) <= REASON_LENGTH else f"{line[: REASON_LENGTH // 2]} ... {line[-REASON_LENGTH // 2 :]}"
 
 
 def _tag_texts(tags: Mapping[str, str]) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """The thread that talks to MLflow: it opens the run, sends what has gathered, and outlives a server's absence."""
 
+import concurrent.futures.thread  # noqa: F401  # its own fork handlers must be registered before `ForkGate`'s
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from types import TracebackType
@@ -33,6 +33,9 @@ class ForkGate:
 
     A process forked while another thread imports a module inherits that module's import lock shut, with nobody left
     to open it: a DataLoader worker that imports the same module would then hang for ever.
+
+    Handlers run before a fork in the reverse order of their registration. The one of `concurrent.futures` takes a
+    lock that mlflow needs while it opens a database, so it has to come after this one, not hold it meanwhile.
     """
 
     def __init__(self) -> None:
@@ -118,11 +121,10 @@ class Worker(threading.Thread):
             self._persist("the import of mlflow", _import_mlflow)
             if calls.sqlite_file(self._target.uri) is None:
                 self._gate.longest_wait = FORK_WAIT  # no more imports to come, only a server that may be slow
-            with _short_http():
-                self._persist("the opening of the run", self._open)
-                self._gate.longest_wait = FORK_WAIT
-                while self._serve():
-                    pass
+            self._persist("the opening of the run", self._open)
+            self._gate.longest_wait = FORK_WAIT
+            while self._serve():
+                pass
         except _GaveUpError as error:
             log.debug("tracking was given up: %s", error)
         finally:
@@ -193,23 +195,17 @@ def _import_mlflow() -> None:
 
     for name in ("mlflow", "alembic"):  # mlflow sets its own logger to INFO when it is imported
         logging.getLogger(name).setLevel(logging.WARNING)
+    _shorten_http()
 
 
-@contextmanager
-def _short_http() -> Iterator[None]:
+def _shorten_http() -> None:
     """Bound a request to one try of 30 s; by MLflow's own defaults one call can hang for over ten minutes.
 
-    MLflow takes these limits from the environment only. Lowering its defaults instead of setting the variables lets a
-    user's own values win and leaves child processes alone; they are put back when the run is closed.
+    MLflow takes these limits from the environment only. Lowering its defaults in this process instead of setting the
+    variables lets a user's own values win and leaves child processes alone. They are not put back: another sink of
+    the process may still be at work. The thread repeats failed calls itself, so MLflow need not.
     """
-    from mlflow import environment_variables as variables
+    from mlflow import environment_variables
 
-    limits = {variables.MLFLOW_HTTP_REQUEST_TIMEOUT: HTTP_SECONDS, variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES: 0}
-    before = {variable: variable.default for variable in limits}
-    try:
-        for variable, value in limits.items():
-            variable.default = value
-        yield
-    finally:
-        for variable, default in before.items():
-            variable.default = default
+    environment_variables.MLFLOW_HTTP_REQUEST_TIMEOUT.default = HTTP_SECONDS
+    environment_variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.default = 0

@@ -18,11 +18,11 @@ GIT_SECONDS = 10
 TORCH_STACK = ("torch", "torchvision", "torchmetrics", "lightning-utilities", "safetensors", "triton")
 ABSOLUTE_PATH = re.compile(
     r"""
-    (?: (?<![^=,\[{'"\s]) (?: /+ | ~\w*/ | [A-Za-z]:[\\/] | \\\\ )  # where a value begins: /, ~/, ~name/, C:/, \\\\server
-      | (?<=:) /(?!/)                                             # a value in a mapping
-      | (?<=file://) / | (?<=sqlite:///) /                        # in a URI; three slashes after sqlite are relative
+    (?: (?<![^=,\[{'"\s]) (?: /+ | ~\w*/ | [A-Za-z]:[\\/] | \\\\ )  # where a value begins: /, ~/, ~name/, C:/, UNC
+      | (?<=:) (?<!=models:) (?<!=runs:) /(?!/)  # a value in a mapping, but not MLflow's names of models and runs
+      | (?<=file://) / | (?<=sqlite:///) /  # in a URI; a path after only three slashes of sqlite is relative
     )
-    [^'",\[\]{}]*                                                 # to the end of the value, blanks and all
+    [^'",\[\]{}]*  # to the end of the value, blanks and all
     """,
     re.VERBOSE,
 )

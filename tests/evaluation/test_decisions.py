@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from medai_lab.evaluation import decisions
+
+QUICK = settings(max_examples=50, deadline=None)  # a busy machine is no failure
 
 ORACLES = {
     "sensitivity": sk.recall_score,
@@ -33,6 +35,7 @@ def test_every_metric_has_an_oracle():
     assert set(ORACLES) == set(decisions.METRICS)
 
 
+@QUICK
 @given(decided())
 @pytest.mark.parametrize("name", ORACLES)
 def test_equal_to_scikit_learn(name, case):
@@ -45,6 +48,7 @@ def test_equal_to_scikit_learn(name, case):
     np.testing.assert_allclose(found[1], decisions.METRICS[name](again)[0], atol=1e-12)
 
 
+@QUICK
 @given(decided())
 def test_bounds_and_symmetry(case):
     truth, called, repeats = case

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -12,7 +12,10 @@ from medai_lab.evaluation import intervals
 from medai_lab.evaluation.arrays import weighted_mean
 from medai_lab.evaluation.ranking import auroc
 
+QUICK = settings(max_examples=50, deadline=None)  # a busy machine is no failure
 
+
+@QUICK
 @given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=20), st.integers(0, 5))
 def test_records_of_a_patient_are_drawn_together_and_as_many_patients_as_there_are(ids, seed):
     weights = intervals.cluster_weights(ids, 7, seed)

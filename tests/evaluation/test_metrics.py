@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
 from medai_lab.evaluation import metrics
 
+QUICK = settings(max_examples=50, deadline=None)  # a busy machine is no failure
 
+
+@QUICK
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=20))
 def test_brier_equals_scikit_learn(pairs):
     truth, score = np.array(pairs).T
@@ -16,6 +19,7 @@ def test_brier_equals_scikit_learn(pairs):
     assert found == pytest.approx(brier_score_loss(truth, score, labels=[0, 1]), abs=1e-12)
 
 
+@QUICK
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), max_size=6),
     st.one_of(st.none(), st.floats(0, 1)),

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from medai_lab.evaluation import metrics, multiclass
+
+QUICK = settings(max_examples=50, deadline=None)  # a busy machine is no failure
 
 
 @st.composite
@@ -23,6 +25,7 @@ def macro_ap(codes: np.ndarray, score: np.ndarray, weights: np.ndarray) -> float
     return sk.average_precision_score(np.eye(3)[codes], score, average="macro", sample_weight=weights)
 
 
+@QUICK
 @given(graded())
 def test_equal_to_scikit_learn(case):
     codes, score, repeats = case
@@ -46,6 +49,7 @@ def test_equal_to_scikit_learn(case):
         assert found[name][0] == pytest.approx(value, abs=1e-9), name
 
 
+@QUICK
 @given(graded())
 def test_weights_that_are_repeats_equal_repeated_records(case):
     codes, score, repeats = case
@@ -57,6 +61,7 @@ def test_weights_that_are_repeats_equal_repeated_records(case):
         np.testing.assert_allclose(values, again[name], atol=1e-9, err_msg=name)
 
 
+@QUICK
 @given(graded())
 def test_confusion_has_the_truth_in_its_rows(case):
     codes, score, repeats = case

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from medai_lab.evaluation.ranking import auprc, auroc, steps
+
+QUICK = settings(max_examples=50, deadline=None)  # a busy machine is no failure
 
 
 def ones(n: int) -> np.ndarray:
@@ -24,6 +26,7 @@ def scored(draw: st.DrawFn, levels: int = 6) -> tuple[np.ndarray, np.ndarray, np
     return truth, score, repeats
 
 
+@QUICK
 @given(scored())
 def test_equal_to_scikit_learn_with_ties(case):
     truth, score, repeats = case
@@ -34,6 +37,7 @@ def test_equal_to_scikit_learn_with_ties(case):
     np.testing.assert_allclose(auprc(truth, score, weights), expected, atol=1e-12)
 
 
+@QUICK
 @given(scored())
 @pytest.mark.parametrize("metric", [auroc, auprc])
 def test_weights_that_are_repeats_equal_repeated_records(metric, case):
@@ -42,6 +46,7 @@ def test_weights_that_are_repeats_equal_repeated_records(metric, case):
     np.testing.assert_allclose(metric(truth, score, repeats[None, :]), again, atol=1e-12)
 
 
+@QUICK
 @given(scored())
 @pytest.mark.parametrize("metric", [auroc, auprc])
 def test_only_the_order_of_the_scores_counts(metric, case):
@@ -51,6 +56,7 @@ def test_only_the_order_of_the_scores_counts(metric, case):
     )
 
 
+@QUICK
 @given(scored())
 def test_turning_the_scores_around_turns_the_area_around(case):
     truth, score, repeats = case

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -10,7 +10,10 @@ from sklearn import metrics as sk
 
 from medai_lab.evaluation import regression
 
+QUICK = settings(max_examples=50, deadline=None)  # a busy machine is no failure
 
+
+@QUICK
 @given(
     hnp.arrays(float, (12, 2), elements=st.floats(-100, 100).map(lambda x: round(x, 3)), unique=True),
     hnp.arrays(np.int64, 12, elements=st.integers(1, 4)),

@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sk
 
 from medai_lab.errors import UserError
-from medai_lab.evaluation import operating_points, summary
+from medai_lab.evaluation import intervals, operating_points, ranking, summary
 
 
 def evaluate(table, rule="youden", replicates=100, fit_on=None):
@@ -106,6 +106,17 @@ def test_multilabel_averages_what_is_estimable_and_counts_known_records(tables):
     assert macro["value"] == pytest.approx(np.mean(values))
     assert macro["low"] < macro["value"] < macro["high"]
     assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_missing_truth_does_not_shift_the_weights_of_the_records_after_it(tables):
+    table = tables.multilabel(split="test")
+    table["patient_id"] = [f"p{i // 10}" for i in range(len(table))]
+    known = table["target_effusion"].notna().to_numpy()
+    truth, score = table["target_effusion"].to_numpy()[known], table["prob_effusion"].to_numpy()[known]
+    expected = intervals.estimate(
+        lambda weights: {"auroc": ranking.auroc(truth, score, weights[:, known])}, table["patient_id"], 100, 0, {}
+    )
+    assert evaluate(table)["per_output"]["effusion"]["metrics"]["auroc"] == pytest.approx(expected["auroc"])
 
 
 def test_a_finding_nobody_knows_leaves_the_others_alone(tables):

@@ -1,0 +1,125 @@
+"""Where configuration files are, and composing them.
+
+The one module that touches Hydra's internals (`hydra._internal`, pinned below 1.4): its public `compose` can
+neither list the options of a group nor take `--config-dir`, both of which the messages to a user need.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.default_element import ConfigDefault
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobRuntime, setup_globals
+from hydra.types import RunMode
+from hydra.version import setbase
+from omegaconf import DictConfig, OmegaConf
+
+HYDRA_VERSION_BASE = "1.3"
+CONFIG_NAME = "config"
+
+
+def conf_folder() -> Path:
+    """Return the folder of our configuration files: inside the installed package, else beside it in the repository."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+class Composer:
+    """Composes configurations from the search path of one command line.
+
+    Args:
+        config_path: the folder of the primary configuration, or `pkg://` and a package.
+        config_name: its name without ending.
+        config_dir: a further folder of options, as given with `--config-dir`.
+        search_overrides: the `hydra.searchpath=[...]` overrides of the command line.
+
+    Raises:
+        Exception: whatever Hydra and YAML raise for a search path or primary configuration that cannot be read.
+    """
+
+    def __init__(
+        self,
+        config_path: str,
+        config_name: str = CONFIG_NAME,
+        config_dir: str | None = None,
+        search_overrides: Sequence[str] = (),
+    ) -> None:
+        setbase(HYDRA_VERSION_BASE)
+        setup_globals()
+        JobRuntime.instance().set("name", "medai_lab")
+        search_path = create_config_search_path(config_path)
+        if config_dir is not None:
+            # as Hydra does it: behind our own files, so that an own option adds to them and never hides one
+            search_path.prepend(
+                "command-line", f"file://{Path(config_dir).absolute()}", SearchPathQuery(provider="schema")
+            )
+        self.config_name = config_name
+        self.loader = ConfigLoaderImpl(search_path)
+        self._files: CachingConfigRepository
+        _, self._files = self.loader._parse_overrides_and_create_caching_repo(config_name, list(search_overrides))
+
+    def missing_sources(self) -> list[str]:
+        """Return the folders and packages of the search path that do not exist."""
+        return [source.path for source in self._files.get_sources() if not source.available()]
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """Return the configuration with these overrides, the `hydra` node included, interpolations open."""
+        return self.loader.load_configuration(self.config_name, list(overrides), RunMode.RUN)
+
+    def is_group(self, name: str) -> bool:
+        """Tell whether a folder of this name is on the search path."""
+        return self._files.group_exists(name)
+
+    def options(self, group: str) -> list[str]:
+        """Return the names of a group's options."""
+        return self._files.get_group_options(group, ObjectType.CONFIG)
+
+    def groups(self) -> list[str]:
+        """Return the names of the top-level groups, Hydra's own left out."""
+        return [g for g in self._files.get_group_options("", ObjectType.GROUP) if g != "hydra"]
+
+    def value_of_option(self, group: str, option: str, key: str) -> str | None:
+        """Return a text that stands in an option's file or in one it builds on; None where it does not."""
+        loaded = self._files.load_config(f"{group}/{option}")
+        if loaded is None:
+            return None
+        value = OmegaConf.select(loaded.config, key, throw_on_missing=False)
+        if isinstance(value, str):
+            return value
+        bases = (d.path for d in loaded.defaults_list or [] if isinstance(d, ConfigDefault) and d.path != "_self_")
+        return next((v for base in bases if base and (v := self.value_of_option(group, base, key))), None)
+
+    def files(self) -> Iterator[Path]:
+        """Yield every YAML file on the search path, Hydra's own left out."""
+        for source in self._files.get_sources():
+            if source.scheme() == "file":
+                yield from sorted(Path(source.path).rglob("*.yaml"))
+
+    def option_file(self, group: str, option: str) -> Path | None:
+        """Return the file of an option; None where it is not a plain file."""
+        return next((f for f in self.files() if f.parts[-2:] == (group, f"{option}.yaml")), None)
+
+
+def parse_override(text: str) -> Override:
+    """Parse one override of the command line.
+
+    Raises:
+        hydra.errors.HydraException: it cannot be read.
+    """
+    return OverridesParser.create().parse_override(text)
+
+
+def apply_override(override: Override, config: DictConfig) -> None:
+    """Change a composed configuration in place as the command line would.
+
+    Raises:
+        hydra.errors.HydraException: it does not fit.
+    """
+    ConfigLoaderImpl._apply_overrides_to_config([override], config)
