@@ -8,6 +8,7 @@ Exit codes: 0; 1 where a job failed; 2 where the user can mend it; 130 and 143 w
 import contextlib
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from medai_lab import __version__
 from medai_lab.config.arguments import Arguments, read
+from medai_lab.config.overrides import parse
 from medai_lab.config.problems import Problem, is_below, listing
 from medai_lab.config.search import CONFIG_NAME, HYDRA_VERSION_BASE, conf_folder
 from medai_lab.errors import UserError
@@ -52,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _tell(listing(problems)) if problems else _launch(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # whoever reads our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else FAILED
     finally:
@@ -69,6 +74,9 @@ def run_job(composed: DictConfig) -> int:
     if process_number() == 0 and not resumed and (folder / "config.yaml").exists():
         return _tell(f"{folder} already holds a run. Start again for a folder of its own, or resume={folder}")
     start_logging(folder)
+    # OpenMP's threads spin while they wait for one another. Beside any other busy process that turns a second of
+    # training into ten or more; waiting passively costs next to nothing. It must be set before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         config = _decide(composed)
         if process_number() == 0:
@@ -105,24 +113,27 @@ def _display(arguments: Arguments, problems: list[Problem]) -> int:
 
     Settings are the exception: Hydra would show wrong ones as they are.
     """
-    if "shell_completion" not in arguments.flags and any("=" in o and not _is_choice(o) for o in arguments.overrides):
+    completes = "shell_completion" in arguments.flags  # its arguments are no overrides
+    if not completes and any("=" in o and not _is_choice(o) for o in arguments.overrides):
         problems += _check(arguments)
     if problems:
         return _tell(listing(problems))
-    said = io.StringIO()
+    shown, said = io.StringIO(), io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
-            _hydra(lambda composed: None, arguments)
-        code: Any = 0
+        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
+            _show_help(arguments) if "help" in arguments.flags else _hydra(lambda composed: None, arguments)
+        failed = False
     except SystemExit as exit_:
-        code = exit_.code
+        failed = exit_.code not in (0, None)
     except Exception as error:  # Hydra prints only some of its own errors
-        code = f"{error}\n"
-    if code in (0, None):
+        failed = said.write(str(error)) >= 0
+    if not failed:
+        sys.stdout.write(shown.getvalue())
+        sys.stdout.flush()
         sys.stderr.write(said.getvalue())
         return 0
-    problems = _check(arguments)
-    return _tell(listing(problems) if problems else said.getvalue().strip() or str(code).strip())
+    problems = [] if completes else _check(arguments)
+    return _tell(listing(problems) if problems else said.getvalue().strip())
 
 
 def _hydra(task: Callable[[DictConfig], Any], arguments: Arguments) -> None:
@@ -133,6 +144,11 @@ def _hydra(task: Callable[[DictConfig], Any], arguments: Arguments) -> None:
         hydra.main(config_path=str(conf_folder()), config_name=CONFIG_NAME, version_base=HYDRA_VERSION_BASE)(task)()
     finally:
         sys.argv = before
+
+
+def _show_help(arguments: Arguments) -> None:
+    overrides, _ = parse(arguments.overrides)
+    arguments.composer(overrides).print_help(arguments.overrides, "resolve" in arguments.flags)
 
 
 def _check(arguments: Arguments) -> list[Problem]:

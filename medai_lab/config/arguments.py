@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 
 from medai_lab.config.overrides import parse
 from medai_lab.config.problems import Problem, is_below
 from medai_lab.config.runs import is_run, last_finished, task_of
-from medai_lab.config.search import CONFIG_NAME, Composer, conf_folder
+from medai_lab.config.search import CONFIG_NAME, Composer, conf_folder, flag_parser
 
 CHANGEABLE_ON_RESUME = ("resume", "trainer", "callbacks", "tracking", "name", "job.replicates", "data.workers", "trust")
 DISPLAY = ("help", "hydra_help", "cfg", "info", "shell_completion")
@@ -80,7 +79,7 @@ def read(argv: Sequence[str]) -> tuple[Arguments, list[Problem]]:
     Raises:
         SystemExit: with code 2, after argparse has printed what is wrong with a flag of Hydra's.
     """
-    namespace, rest = get_args_parser().parse_known_intermixed_args(list(argv))
+    namespace, rest = flag_parser().parse_known_intermixed_args(list(argv))
     problems = [_unknown_flag(text) for text in rest if text.startswith("-")]
     namespace.overrides += [text for text in rest if "=" in text and not text.startswith("-")]
     if namespace.experimental_rerun is not None:

@@ -10,7 +10,7 @@ from medai_lab.config.arguments import Arguments
 from medai_lab.config.consistency import Case, consistency_problems
 from medai_lab.config.overrides import Checker, cases, parse, sweep_problems, words
 from medai_lab.config.problems import Problem, distinct, is_below
-from medai_lab.config.resolving import broken_problems, follows_from_unknown, missing_problems, resolve
+from medai_lab.config.resolving import broken_problems, missing_problems, own_problems, resolve
 from medai_lab.config.search import Composer
 
 
@@ -23,7 +23,8 @@ def check(arguments: Arguments) -> list[Problem]:
     if arguments.config_dir is not None and not Path(arguments.config_dir).is_dir():
         return [Problem("--config-dir", "no such folder.", arguments.config_dir)]
     overrides, problems = parse(arguments.overrides)
-    problems += sweep_problems(overrides, arguments.multirun)
+    samples = any(o.key_or_group == "hydra/sweeper" and o.value() != "basic" for o in overrides)
+    problems += sweep_problems(overrides, arguments.multirun, samples)
     try:
         composer = arguments.composer(overrides)
     except Exception as error:  # a user's own primary configuration can hold anything
@@ -47,8 +48,8 @@ def _problems_of_case(
         return composed.problems
     resolved = resolve(composed.config)
     choices = dict(composed.config.hydra.runtime.choices)
-    found = broken_problems(resolved, [o.key_or_group for o in overrides], composer)
-    found += [p for p in value_problems(resolved.plain) if not follows_from_unknown(p.key, resolved)]
+    found = broken_problems(resolved, [str(o.input_line) for o in overrides], composer)
+    found += own_problems(value_problems(resolved.plain), resolved)
     if not only_shown:
         found += missing_problems(resolved, choices, composer)
         found += consistency_problems(Case(resolved.plain, choices, overrides, composer))

@@ -96,9 +96,11 @@ def _keys_of_the_run(case: Case) -> list[Problem]:
     problems = []
     for override in case.overrides:
         key = override.key_or_group
-        if key == "task" and override.value() == task:
-            continue
-        if is_below(key, groups):
+        if key == "task" and task in (None, override.value()):
+            continue  # the same task, or a run that is looked up elsewhere
+        if key == "task" and groups:
+            problems.append(Problem(key, f"the run is of task '{task}': leave it out.", _given(override)))
+        elif is_below(key, groups):
             problems.append(Problem(key, f"comes from the run: leave it out with job={case.job}.", _given(override)))
     return problems
 

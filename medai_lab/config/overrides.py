@@ -13,6 +13,7 @@ from medai_lab.config.problems import Problem, is_below, shown, unknown_key
 from medai_lab.config.search import Composer, apply_override, parse_override
 from medai_lab.errors import nearest
 
+CHOICE_OF_MODEL = {"model.gpu", "model.cpu"}  # the keys of model=auto
 LINES_OF_AN_ERROR = 3  # the reason comes first, then Hydra lists its search path
 
 
@@ -42,10 +43,24 @@ def parse(texts: Sequence[str]) -> tuple[list[Override], list[Problem]]:
     return overrides, problems
 
 
-def sweep_problems(overrides: Iterable[Override], multirun: bool) -> list[Problem]:
-    """Return the overrides with several values where one is expected."""
+def sweep_problems(overrides: Iterable[Override], multirun: bool, samples: bool = False) -> list[Problem]:
+    """Return the overrides with several values where one is expected, and those that cannot be enumerated.
+
+    Args:
+        overrides: of the command line.
+        multirun: whether this is a sweep.
+        samples: whether the sweeper draws values, as those do that are installed besides Hydra's own.
+    """
     if multirun:
-        return []
+        return [
+            Problem(
+                o.get_key_element(),
+                "an interval has no end of values: write range(a,b,step), or values with commas.",
+                o.get_value_string(),
+            )
+            for o in overrides
+            if o.is_interval_sweep() and not samples
+        ]
     return [
         Problem(
             o.get_key_element(),
@@ -150,6 +165,9 @@ class Checker:
         return Problem(key, f"unknown option of '{group}'.{nearest(wrong[0], options)}", wrong[0], allowed), meant
 
     def _apply(self, override: Override, config: DictConfig) -> Problem | None:
+        key = override.key_or_group
+        if "." in key and not (found := _siblings(config, key))[1]:
+            return Problem(key, f"'{found[0]}' is a value and has no keys below it.", _given(override))
         try:
             apply_override(override, config)
         except (HydraException, OmegaConfBaseException, AttributeError, TypeError, ValueError) as error:
@@ -162,18 +180,17 @@ class Checker:
             groups = self._composer.groups()
             return Problem(override.get_key_element(), f"there is no group '{key}'.{nearest(key, groups)}", given)
         parent, siblings = _siblings(config, key)
-        if not siblings:
-            return Problem(key, f"'{parent}' is a value and has no keys below it.", given)
         if key in siblings:
             if override.is_add():
                 return Problem(f"+{key}", f"is there already: write {key}={given} without the +.", given)
             return Problem(key, words(error), given)
-        if parent == "model" and {"model.gpu", "model.cpu"} <= set(siblings):
+        if parent == "model" and set(siblings) >= CHOICE_OF_MODEL:
             options = [o for o in self._composer.options("model") if o != "auto"]
             return Problem(
                 key, "name the model: with model=auto it is chosen by the machine.", given, ", ".join(options)
             )
-        problem = unknown_key(key, siblings, keys_of(config), given)
+        others = (k for k in keys_of(config) if k not in CHOICE_OF_MODEL)  # whoever writes gpu=1 means trainer.gpus
+        problem = unknown_key(key, siblings, others, given)
         if parent and OmegaConf.select(config, f"{parent}._target_") is not None and not override.is_delete():
             more = f" A further argument of the _target_ is added with +{key}={given}."
             problem = Problem(problem.key, problem.message + more, problem.given, problem.allowed)

@@ -1,7 +1,7 @@
 """From a composed configuration to plain values, and what stands in the way."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from medai_lab.config.problems import Problem, is_below, shown
 from medai_lab.config.search import Composer
 from medai_lab.errors import nearest
 
+NOT_FOUND = re.compile(r"Interpolation key '(.+)' not found")
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 AT_RUN_TIME = "${hydra:"  # known only once Hydra has made the run folder
 
 
@@ -25,12 +27,14 @@ class Resolved:
         missing: keys that hold `???`.
         broken: keys whose interpolation cannot be resolved, with their text and the reason.
         unknown: keys whose value is not known, for whatever reason.
+        taken_from: keys that take their value from another one, to that one.
     """
 
     plain: dict[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     broken: list[tuple[str, str, str]] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
+    taken_from: dict[str, str] = field(default_factory=dict)
 
 
 def resolve(config: DictConfig) -> Resolved:
@@ -51,28 +55,35 @@ def missing_problems(resolved: Resolved, choices: dict[str, str | None], compose
     return problems
 
 
-def broken_problems(resolved: Resolved, given: Collection[str], composer: Composer) -> list[Problem]:
+def broken_problems(resolved: Resolved, overrides: Collection[str], composer: Composer) -> list[Problem]:
     """Return one problem an interpolation that cannot be resolved, with the file in which it stands.
 
     Args:
         resolved: the configuration.
-        given: keys of the command line.
+        overrides: of the command line.
         composer: of the search path.
     """
     problems = []
-    for key, text, reason in resolved.broken:
-        if is_below(key, given):
+    for key, text, reason in _origins(resolved.broken):
+        if any(text in line for line in overrides):
             where = "on the command line"
         else:
             file = _file_holding(text, key.rpartition(".")[2], composer)
             where = f"in {file}" if file is not None else "in a file that is no plain YAML on the search path"
-        problems.append(Problem(key, f"cannot be resolved, {where}: {_plainly(reason, resolved)}.", shown(text)))
+        problems.append(Problem(key, f"cannot be resolved, {where}: {_plainly(reason, resolved)}", shown(text)))
     return problems
 
 
-def follows_from_unknown(key: str, resolved: Resolved) -> bool:
-    """Tell whether a mistake at this key may come only from a value, at it or inside it, that is not known."""
-    return is_below(key, resolved.unknown) or any(is_below(unknown, [key]) for unknown in resolved.unknown)
+def own_problems(problems: Sequence[Problem], resolved: Resolved) -> list[Problem]:
+    """Return the problems without those of a value that is not known, or is wrong where it is taken from."""
+    wrong = {p.key for p in problems}
+    return [
+        p
+        for p in problems
+        if not is_below(p.key, resolved.unknown)
+        and not any(is_below(unknown, [p.key]) for unknown in resolved.unknown)
+        and resolved.taken_from.get(p.key) not in wrong
+    ]
 
 
 def _value(node: DictConfig | ListConfig, key: Any, path: str, result: Resolved) -> Any:
@@ -85,6 +96,8 @@ def _value(node: DictConfig | ListConfig, key: Any, path: str, result: Resolved)
             result.missing.append(path)
         result.unknown.add(path)
         return None
+    if text is not None and (match := REFERENCE.fullmatch(text)):
+        result.taken_from[path] = match[1]
     try:
         value = node[key]
     except InterpolationToMissingValueError:
@@ -108,10 +121,18 @@ def _text(node: DictConfig | ListConfig, key: Any) -> str | None:
     return text if isinstance(text, str) else None
 
 
+def _origins(broken: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Yield what is broken by itself, leaving out what only points to something broken."""
+    for key, text, reason in broken:
+        match = NOT_FOUND.match(reason)
+        if match is None or match[1] in text or not any(match[1] in other for _, other, _ in broken):
+            yield key, text, reason
+
+
 def _plainly(reason: str, resolved: Resolved) -> str:
-    if match := re.match(r"Interpolation key '(.+)' not found", reason):
-        return f"there is no key '{match[1]}'.{nearest(match[1], _keys(resolved.plain))}".rstrip(".")
-    return reason.removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+    if match := NOT_FOUND.match(reason):
+        return f"there is no key '{match[1]}'.{nearest(match[1], _keys(resolved.plain))}"
+    return reason.removeprefix("KeyError raised while resolving interpolation: ").strip('"') + "."
 
 
 def _keys(plain: dict[str, Any], prefix: str = "") -> Iterator[str]:

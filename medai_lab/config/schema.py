@@ -181,7 +181,7 @@ class TrainerConfig(Node):
     def _devices_are_cpu_processes(self) -> Self:
         if self.devices > 1 and self.gpus not in ("auto", 0):
             rule = "counts processes on the CPU, so more than one goes with trainer.gpus=0 only"
-            raise PydanticCustomError("rule", rule, {"key": "devices"})  # type: ignore[arg-type]
+            raise PydanticCustomError("rule", rule, {"key": "devices"})
         return self
 
 
@@ -233,12 +233,6 @@ class CheckpointConfig(Node):
     init: MaybeText
 
 
-class PrivacyConfig(Node):
-    """What leaves the run folder."""
-
-    hash_ids: Flag
-
-
 class Config(Node):
     """Every choice of a run: what a job is called with."""
 
@@ -260,7 +254,6 @@ class Config(Node):
     output: MaybeText
     trust: Annotated[list[Text], Field(description="a list of packages such as [my_package]")]
     ckpt: CheckpointConfig
-    privacy: PrivacyConfig
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
@@ -281,4 +274,4 @@ class Config(Node):
 class UndecidedConfig(Config):
     """A configuration whose network is chosen once the machine's devices are known."""
 
-    model: ModelChoice
+    model: ModelChoice  # type: ignore[assignment]

@@ -4,12 +4,14 @@ The one module that touches Hydra's internals (`hydra._internal`, pinned below 1
 neither list the options of a group nor take `--config-dir`, both of which the messages to a user need.
 """
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
-from hydra._internal.utils import create_config_search_path
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.default_element import ConfigDefault
 from hydra.core.object_type import ObjectType
@@ -29,6 +31,26 @@ def conf_folder() -> Path:
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
+
+
+class _Loader(ConfigLoaderImpl):
+    """Hydra's loader, listing options from one repository; Hydra itself copies all of it for each group it lists."""
+
+    files: CachingConfigRepository
+
+    def read_files(self, config_name: str, overrides: Sequence[str]) -> None:
+        """Open the search path, as these overrides extend it."""
+        _, self.files = self._parse_overrides_and_create_caching_repo(config_name, list(overrides))
+
+    def get_group_options(
+        self,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        """Return the names of a group's options or groups."""
+        return self.files.get_group_options(group_name, results_filter)
 
 
 class Composer:
@@ -61,9 +83,10 @@ class Composer:
                 "command-line", f"file://{Path(config_dir).absolute()}", SearchPathQuery(provider="schema")
             )
         self.config_name = config_name
-        self.loader = ConfigLoaderImpl(search_path)
-        self._files: CachingConfigRepository
-        _, self._files = self.loader._parse_overrides_and_create_caching_repo(config_name, list(search_overrides))
+        self.loader = _Loader(search_path)
+        self.loader.read_files(config_name, search_overrides)
+        self._search_overrides = list(search_overrides)
+        self._files = self.loader.files
 
     def missing_sources(self) -> list[str]:
         """Return the folders and packages of the search path that do not exist."""
@@ -71,7 +94,12 @@ class Composer:
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration with these overrides, the `hydra` node included, interpolations open."""
-        return self.loader.load_configuration(self.config_name, list(overrides), RunMode.RUN)
+        return self.loader.load_configuration(self.config_name, [*self._search_overrides, *overrides], RunMode.RUN)
+
+    def print_help(self, overrides: Sequence[str], resolve: bool) -> None:
+        """Print Hydra's help of this application."""
+        arguments = Namespace(overrides=list(overrides), resolve=resolve)
+        Hydra("medai_lab", self.loader).app_help(self.config_name, get_args_parser(), arguments)
 
     def is_group(self, name: str) -> bool:
         """Tell whether a folder of this name is on the search path."""
@@ -105,6 +133,11 @@ class Composer:
     def option_file(self, group: str, option: str) -> Path | None:
         """Return the file of an option; None where it is not a plain file."""
         return next((f for f in self.files() if f.parts[-2:] == (group, f"{option}.yaml")), None)
+
+
+def flag_parser() -> ArgumentParser:
+    """Return the parser of Hydra's flags."""
+    return get_args_parser()
 
 
 def parse_override(text: str) -> Override:

@@ -90,10 +90,11 @@ class Predictor:
         rows: list[tuple[str, np.ndarray]] = []
         loader = data.eval_dataloader(cohort)
         half = self.config.trainer.precision
-        with progress(what, len(loader)) as advance, torch.inference_mode(), autocast(half, self.device):
+        with progress(what, len(loader)) as advance, torch.inference_mode():
             for batch in loader:
                 inputs = {k: v.to(self.device, non_blocking=True) for k, v in batch["inputs"].items()}
-                outputs = self.module.predict_outputs(data.to_compute(inputs))
+                with autocast(half, self.device):
+                    outputs = self.module.predict_outputs(data.to_compute(inputs))
                 rows += zip(batch["record_id"], outputs.float().cpu().numpy(), strict=True)
                 advance()
         gathered = gather_rows(rows)

@@ -123,8 +123,9 @@ def _close(run: RunFolder, sink: MlflowSink | None, state: Any) -> None:
     run.set_status(state)
     if sink is None:
         return
-    for path in run.small_files():
-        sink.log_artifact(path, str(path.parent.relative_to(run.path)))
+    for path in run.shareable_files():
+        place = path.parent.relative_to(run.path)
+        sink.log_artifact(path, str(place) if place.parts else None)
     sink.finish({"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}[state])
 
 

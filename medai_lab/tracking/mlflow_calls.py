@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from filelock import FileLock
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -190,13 +192,12 @@ def _tag_texts(tags: Mapping[str, str]) -> dict[str, str]:
 
 def _database_lock(uri: str) -> AbstractContextManager[Any]:
     """A lock beside an sqlite file: two processes that create it at once crash in MLflow's migrations."""
-    from filelock import FileLock
-
     database = sqlite_file(uri)
     if database is None:
         return nullcontext()
     database.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{database}.lock", timeout=LOCK_SECONDS)
+    lock: AbstractContextManager[Any] = FileLock(f"{database}.lock", timeout=LOCK_SECONDS)
+    return lock
 
 
 def _experiment_id(client: "MlflowClient", target: Target) -> str:

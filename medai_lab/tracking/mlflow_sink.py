@@ -61,7 +61,11 @@ class MlflowSink:
         self._worker = Worker(target, patience)
 
     def start(self) -> None:
-        """Begin to open the run; returns at once."""
+        """Begin to open the run; returns at once.
+
+        Best called before torch is imported: a fork (so a DataLoader's workers) waits until mlflow is imported, about
+        5 s after this call.
+        """
         self._worker.put("the closing of stale runs", calls.close_stale_runs)
         self._worker.start()
 

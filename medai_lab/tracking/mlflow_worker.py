@@ -1,6 +1,7 @@
 """The thread that talks to MLflow: it opens the run, sends what has gathered, and outlives a server's absence."""
 
-import concurrent.futures.thread  # noqa: F401  # its own fork handlers must be registered before `ForkGate`'s
+import concurrent.futures.thread  # noqa: F401  # see `ForkGate`
+import importlib
 import logging
 import os
 import threading
@@ -18,10 +19,19 @@ FLUSH_SECONDS = 2.0
 METRICS_PER_CALL = 500
 METRICS_HELD = 100_000  # waiting for a server that is away; more are left out, `history.csv` has them all
 HTTP_SECONDS = 30
-LONGEST_PAUSE = 60.0
+IMPORTS = (  # with what mlflow would import at its first call, a first migration or a first artifact
+    "mlflow",
+    "mlflow.store.artifact.local_artifact_repo",
+    "mlflow.store.artifact.mlflow_artifacts_repo",
+    "mlflow.store.tracking.rest_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "alembic.command",
+    "alembic.config",
+    "sqlalchemy.dialects.sqlite",
+)
 TRIES_OF_ONE_CALL = 4  # while MLflow answers other calls
 TRIES_WHILE_CLOSING = 2  # while it answers none
-FORK_WAIT_OPENING, FORK_WAIT = 60.0, 1.0  # s
+FORK_SECONDS = 60.0
 
 
 class _GaveUpError(Exception):
@@ -29,17 +39,16 @@ class _GaveUpError(Exception):
 
 
 class ForkGate:
-    """Held by the thread while it is inside MLflow, and waited for by `os.fork`.
+    """Held by the thread while it imports, and waited for by `os.fork`.
 
     A process forked while another thread imports a module inherits that module's import lock shut, with nobody left
     to open it: a DataLoader worker that imports the same module would then hang for ever.
 
-    Handlers run before a fork in the reverse order of their registration. The one of `concurrent.futures` takes a
-    lock that mlflow needs while it opens a database, so it has to come after this one, not hold it meanwhile.
+    What has fork handlers of its own (`concurrent.futures.thread`, `filelock`) must be imported before the gate is
+    made. Imported while a fork waits here, only the second half of their pair would run.
     """
 
     def __init__(self) -> None:
-        self.longest_wait = FORK_WAIT_OPENING
         self._lock = threading.Lock()
         self._forking: int | None = None
         if hasattr(os, "register_at_fork"):
@@ -52,7 +61,7 @@ class ForkGate:
         self._lock.release()
 
     def _shut(self) -> None:
-        if self._lock.acquire(timeout=self.longest_wait):
+        if self._lock.acquire(timeout=FORK_SECONDS):
             self._forking = threading.get_ident()
 
     def _reopen(self) -> None:
@@ -115,14 +124,15 @@ class Worker(threading.Thread):
         level, self._told_unavailable = logging.DEBUG if self._told_unavailable else logging.WARNING, True
         log.log(level, "tracking is unavailable: %s; the run folder stays complete", reason)
 
+    def _tell_left_out(self, what: str, reason: str) -> None:
+        level, self._told_left_out = logging.DEBUG if self._told_left_out else logging.WARNING, True
+        log.log(level, "tracking left out %s: %s; the run folder stays complete", what, reason)
+
     def run(self) -> None:
         """Open the run and serve the queue until closed, or until MLflow has been away for too long."""
         try:
-            self._persist("the import of mlflow", _import_mlflow)
-            if calls.sqlite_file(self._target.uri) is None:
-                self._gate.longest_wait = FORK_WAIT  # no more imports to come, only a server that may be slow
+            self._persist("the import of mlflow", self._import)
             self._persist("the opening of the run", self._open)
-            self._gate.longest_wait = FORK_WAIT
             while self._serve():
                 pass
         except _GaveUpError as error:
@@ -132,6 +142,14 @@ class Worker(threading.Thread):
                 self._over = True
                 self._queue, self._metrics = [], []
             self.answered.set()
+
+    def _import(self) -> None:
+        with self._gate:
+            for name in IMPORTS:
+                importlib.import_module(name)
+        for name in ("mlflow", "alembic"):  # mlflow sets its own logger to INFO when it is imported
+            logging.getLogger(name).setLevel(logging.WARNING)
+        _shorten_http()
 
     def _open(self) -> None:
         self.opened = calls.open_run(self._target)
@@ -161,23 +179,26 @@ class Worker(threading.Thread):
         began = time.monotonic()
         for tries in count(1):
             try:
-                with self._gate:
-                    return call()
+                return call()
             except Exception as error:
                 reason = calls.reason_of(error)
-            away = not self._answers()
-            if away:
+            if not self._answers():
                 self.tell_unavailable(reason)
                 self.answered.set()
-            elif tries >= TRIES_OF_ONE_CALL:
-                level, self._told_left_out = logging.DEBUG if self._told_left_out else logging.WARNING, True
-                return log.log(level, "tracking left out %s: %s; the run folder stays complete", what, reason)
-            with self._wake:
-                self._tries_left -= away and self._closing
-                if away and (self._tries_left < 0 or time.monotonic() - began > self._patience):
+                if not self._may_go_on(began):
                     raise _GaveUpError(reason)
-                self._wake.wait(0.5 if self._closing else min(2.0 ** (tries - 1), LONGEST_PAUSE))
+            elif tries == TRIES_OF_ONE_CALL:
+                return self._tell_left_out(what, reason)
+            with self._wake:
+                self._wake.wait(0.5 if self._closing else 2.0 ** min(tries - 1, 6))
         return None
+
+    def _may_go_on(self, began: float) -> bool:
+        """True while MLflow, away since the monotonic time `began`, is to be asked again."""
+        with self._wake:
+            if self._closing:
+                self._tries_left -= 1
+            return self._tries_left >= 0 and time.monotonic() - began <= self._patience
 
     def _answers(self) -> bool:
         """True if MLflow still knows the run, so that a failure lies with the call itself."""
@@ -188,14 +209,6 @@ class Worker(threading.Thread):
         except Exception:
             return False
         return True
-
-
-def _import_mlflow() -> None:
-    import mlflow  # noqa: F401
-
-    for name in ("mlflow", "alembic"):  # mlflow sets its own logger to INFO when it is imported
-        logging.getLogger(name).setLevel(logging.WARNING)
-    _shorten_http()
 
 
 def _shorten_http() -> None:

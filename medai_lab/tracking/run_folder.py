@@ -138,7 +138,12 @@ class RunFolder:
         values: dict[str, Any] = read_json(path)
         return values
 
-    def small_files(self, limit: int = 5 * 2**20) -> list[Path]:
-        """Files below `limit` bytes that describe the run, without checkpoints; what tracking gets a copy of."""
+    def shareable_files(self, limit: int = 5 * 2**20) -> list[Path]:
+        """Files below `limit` bytes that tracking gets a copy of.
+
+        Checkpoints are too large; tables and logs that name patients or files stay in the run folder.
+        """
+        private = {self.checkpoints, self.path / "predictions"}
+        named = {"splits.parquet", "excluded.csv", "run.log"}
         files = (p for p in sorted(self.path.rglob("*")) if p.is_file() and not p.name.startswith("."))
-        return [p for p in files if self.checkpoints not in p.parents and p.stat().st_size < limit]
+        return [p for p in files if p.name not in named and not private & set(p.parents) and p.stat().st_size < limit]

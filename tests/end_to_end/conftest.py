@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 TINY = [
     "task=mri_cls",
     "data.reader.n_patients=36",
+    "data.split.fractions=[0.4,0.25,0.35]",
     "data.size=16",
     "data.augment.affine=0",
     "model=small_cnn_3d",

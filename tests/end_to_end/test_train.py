@@ -75,7 +75,8 @@ def test_mlflow_holds_a_copy(tracked_run):
     assert "val_auroc" in run.data.metrics
     assert any(name.startswith("final/test_auroc") for name in run.data.metrics)
     names = {a.path for a in client.list_artifacts(run.info.run_id)}
-    assert {"config.yaml", "metrics.json", "figures", "splits.parquet"} <= names
+    assert {"config.yaml", "metrics.json", "figures"} <= names
+    assert not {"splits.parquet", "predictions", "excluded.csv", "run.log"} & names, "these name patients or files"
     assert run.inputs.dataset_inputs[0].dataset.digest
 
 

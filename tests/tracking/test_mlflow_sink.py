@@ -437,6 +437,7 @@ def test_a_reused_process_id_is_not_the_same_process() -> None:
     assert not mlflow_calls._alive(ended.pid, "")
 
 
+@pytest.mark.slow
 def test_two_processes_open_a_new_database_at_once(tmp_path) -> None:
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     processes = [open_in_process(uri, tmp_path, "end") for _ in range(2)]
@@ -468,6 +469,7 @@ print(sink.run_id is not None)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_processes_forked_while_mlflow_is_imported_do_not_hang(uri) -> None:
     command = [sys.executable, "-W", "ignore", "-c", FORK_WHILE_OPENING, uri]
