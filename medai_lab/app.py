@@ -74,6 +74,7 @@ def run_job(composed: DictConfig) -> int:
     if process_number() == 0 and not resumed and (folder / "config.yaml").exists():
         return _tell(f"{folder} already holds a run. Start again for a folder of its own, or resume={folder}")
     start_logging(folder)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves a hospital unasked
     # OpenMP's threads spin while they wait for one another. Beside any other busy process that turns a second of
     # training into ten or more; waiting passively costs next to nothing. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -240,7 +240,6 @@ def tutorial_epoch(scans: list[str]) -> Callable[[], None]:
     """The usual tutorial loop: dictionary transforms every epoch, fp32, batch of two."""
     from monai import transforms as mt
     from monai.data import DataLoader, Dataset
-
     from monai.networks.nets import DenseNet121
 
     chain = mt.Compose(

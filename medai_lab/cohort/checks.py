@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def content_keys(cohort: Cohort) -> list[str]:
     Only files of equal size are read: two files of different size cannot be the same.
     """
     sizes = {source: _size(source) for column in cohort.input_columns for source in cohort.table[column].dropna()}
-    shared = pd.Series(sizes.values()).value_counts()
+    shared = Counter(sizes.values())
     crowded = {size for size, count in shared.items() if count > 1 and size >= 0}
     keys = {s: _file_digest(s) if size in crowded else s for s, size in sizes.items()}
     rows = cohort.table[cohort.input_columns].itertuples(index=False, name=None)

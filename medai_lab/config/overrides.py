@@ -166,20 +166,22 @@ class Checker:
 
     def _apply(self, override: Override, config: DictConfig) -> Problem | None:
         key = override.key_or_group
-        if "." in key and not (found := _siblings(config, key))[1]:
-            return Problem(key, f"'{found[0]}' is a value and has no keys below it.", _given(override))
+        parent, siblings = _siblings(config, key)
+        if siblings is None:
+            return Problem(key, f"'{parent}' is a value and has no keys below it.", _given(override))
         try:
             apply_override(override, config)
         except (HydraException, OmegaConfBaseException, AttributeError, TypeError, ValueError) as error:
-            return self._refused(override, config, error)
+            return self._refused(override, config, parent, siblings, error)
         return None
 
-    def _refused(self, override: Override, config: DictConfig, error: Exception) -> Problem:
+    def _refused(
+        self, override: Override, config: DictConfig, parent: str, siblings: Sequence[str], error: Exception
+    ) -> Problem:
         key, given = override.key_or_group, _given(override)
         if override.package is not None:
             groups = self._composer.groups()
             return Problem(override.get_key_element(), f"there is no group '{key}'.{nearest(key, groups)}", given)
-        parent, siblings = _siblings(config, key)
         if key in siblings:
             if override.is_add():
                 return Problem(f"+{key}", f"is there already: write {key}={given} without the +.", given)
@@ -216,8 +218,8 @@ def keys_of(config: DictConfig, prefix: str = "") -> Iterator[str]:
             yield from keys_of(child, f"{key}.")
 
 
-def _siblings(config: DictConfig, key: str) -> tuple[str, list[str]]:
-    """Return the deepest node on the way to a key and the full keys in it; none where it holds no keys."""
+def _siblings(config: DictConfig, key: str) -> tuple[str, list[str] | None]:
+    """Return the deepest node on the way to a key and the full keys in it; None where it is a value."""
     parent, node = "", config
     for part in key.split(".")[:-1]:
         child = node._get_node(part) if part in node else None
@@ -225,7 +227,7 @@ def _siblings(config: DictConfig, key: str) -> tuple[str, list[str]]:
             break
         parent = f"{parent}.{part}".lstrip(".")
         if not isinstance(child, DictConfig) or _holds_no_keys(child):
-            return parent, []
+            return parent, None
         node = child
     return parent, [key for name in map(str, node) if (key := f"{parent}.{name}".lstrip(".")) != "hydra"]
 

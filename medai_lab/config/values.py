@@ -7,8 +7,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from medai_lab.config.problems import Problem, distinct, shown, unknown_key
+from medai_lab.config.problems import Problem, shown, unknown_key
 from medai_lab.config.schema import Config, UndecidedConfig
+
+WRONG = "has a wrong type or value."
 
 
 def value_problems(plain: dict[str, Any]) -> list[Problem]:
@@ -28,7 +30,12 @@ def value_problems(plain: dict[str, Any]) -> list[Problem]:
 
 def problems_of(error: ValidationError, schema: type[BaseModel], plain: dict[str, Any]) -> list[Problem]:
     """Return one problem a setting; the several errors of a value that may be of several types become one."""
-    return distinct(_problem(details, schema, plain) for details in error.errors(include_url=False))
+    problems: dict[str, Problem] = {}
+    for details in error.errors(include_url=False):
+        problem = _problem(details, schema, plain)
+        if problem.key not in problems or problems[problem.key].message == WRONG:
+            problems[problem.key] = problem  # a reason says more than that some other type did not fit
+    return list(problems.values())
 
 
 def known_keys(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -51,7 +58,7 @@ def _problem(details: ErrorDetails, schema: type[BaseModel], plain: dict[str, An
     if details["type"] == "missing":
         return Problem(key, "is missing.", None, _allowed(field))
     reason = {"value_error": details["msg"].removeprefix("Value error, "), "rule": details["msg"]}.get(details["type"])
-    return Problem(key, f"{reason}." if reason else "has a wrong type or value.", shown(given), _allowed(field))
+    return Problem(key, f"{reason}." if reason else WRONG, shown(given), _allowed(field))
 
 
 def _follow(location: list[str], schema: type[BaseModel]) -> tuple[list[str], list[str], FieldInfo | None]:

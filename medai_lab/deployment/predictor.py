@@ -1,6 +1,6 @@
 """A run's network with exactly its own preprocessing: the one way in which later jobs predict."""
 
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -25,8 +25,6 @@ from medai_lab.learning.progress import progress
 from medai_lab.learning.targets import target_type
 from medai_lab.tracking.run_folder import RunFolder
 
-log = logging.getLogger(__name__)
-
 
 @dataclass
 class Predictor:
@@ -37,6 +35,7 @@ class Predictor:
         config: its resolved config.
         target: what it predicts.
         module: the network in evaluation mode, on `device`.
+        datamodule: the modality's subclass of `MedDataModule`.
         device: where it computes.
     """
 
@@ -44,11 +43,18 @@ class Predictor:
     config: Config
     target: TargetSpec
     module: MedModule
+    datamodule: Any
     device: torch.device
 
     @classmethod
-    def load(cls, run: RunFolder, device: torch.device) -> Self:
+    def load(cls, run: RunFolder, device: torch.device, trusted: bool = False, allow: Sequence[str] = ()) -> Self:
         """Rebuild a run's network and preprocessing.
+
+        Args:
+            run: the run folder.
+            device: where to compute.
+            trusted: True only where this very process has made the run from its command line.
+            allow: the user's own packages that the run's config may name.
 
         Raises:
             UserError: the run has no weights yet, or its config names code outside the allowed packages.
@@ -58,19 +64,21 @@ class Predictor:
         config = Config.from_plain(run.config())
         fitted = run.fitted("target")
         spec = TargetSpec.from_dict(fitted["spec"])
-        net = build_network(config.model, run.fitted("network"), trusted=False)
+        net = build_network(config.model, run.fitted("network"), trusted=trusted, allow=allow)
         net.load_state_dict(load_file(run.weights))
-        return cls(run, config, spec, predicting_module(config, net, spec, fitted["state"], device), device)
-
-    @property
-    def datamodule_type(self) -> type[MedDataModule]:
-        """The modality's datamodule."""
-        kind: type[MedDataModule] = import_target(self.config.task.datamodule, trusted=False)
-        return kind
+        module = import_target(config.task.module, trusted=trusted, allow=allow)(
+            net=lay_out(net, config.trainer.channels_last is True),
+            target=target_type(spec)(spec, fitted["state"]),
+            loss=nn.Identity(),
+            optimizer=torch.optim.SGD,
+            **config.task.module_options(),
+        )
+        datamodule = import_target(config.task.datamodule, trusted=trusted, allow=allow)
+        return cls(run, config, spec, module.to(device).eval(), datamodule, device)
 
     def prepare(self, cohort: Cohort) -> tuple[MedDataModule, pd.DataFrame]:
         """Prepare records as the training records were; return the datamodule and the records set aside."""
-        data = self.datamodule_type.for_prediction(cohort, self.run.fitted("data"), self.config.data)
+        data: MedDataModule = self.datamodule.for_prediction(cohort, self.run.fitted("data"), self.config.data)
         return data, data.prepare()
 
     def table(self, data: MedDataModule, cohort: Cohort, what: str) -> pd.DataFrame:
@@ -99,18 +107,3 @@ class Predictor:
                 advance()
         gathered = gather_rows(rows)
         return [record for record, _ in gathered], np.stack([values for _, values in gathered])
-
-
-def predicting_module(
-    config: Config, net: nn.Module, spec: TargetSpec, state: dict[str, Any], device: torch.device
-) -> MedModule:
-    """Return the task's module around a trained network, in evaluation mode."""
-    kind = import_target(config.task.module, trusted=False)
-    module: MedModule = kind(
-        net=lay_out(net, config.trainer.channels_last is True),
-        target=target_type(spec)(spec, state),
-        loss=nn.Identity(),
-        optimizer=torch.optim.SGD,
-        **config.task.module_options(),
-    )
-    return module.to(device).eval()

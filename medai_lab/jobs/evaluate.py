@@ -1,15 +1,16 @@
 """job=evaluate: a run's numbers on its own splits or on another cohort; nothing is fitted again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
+from medai_lab.cohort.cohort import Cohort
 from medai_lab.config.schema import Config
 from medai_lab.deployment.predictor import Predictor
 from medai_lab.errors import UserError, nearest
 from medai_lab.evaluation import operating_points
 from medai_lab.files import write_json, write_table
-from medai_lab.cohort.cohort import Cohort
 from medai_lab.jobs.assessment import assess, objective, show
 from medai_lab.jobs.find_run import find_run
 from medai_lab.jobs.result import JobResult
@@ -28,7 +29,7 @@ def run(config: Config) -> JobResult:
     """
     set_threads(config.trainer.threads, 1)
     run_folder = find_run(config)
-    predictor = Predictor.load(run_folder, device_of(config.trainer.gpus))
+    predictor = Predictor.load(run_folder, device_of(config.trainer.gpus), allow=config.trust)
     points = operating_points.load(run_folder.operating_points)
     folder = Path(HydraConfig.get().runtime.output_dir)
     other = any(override.startswith("data") for override in HydraConfig.get().overrides.task)
@@ -57,6 +58,9 @@ def _other_cohort(config: Config, predictor: Predictor, folder: Path) -> Cohort:
     spec, target = predictor.target, cohort.target
     wanted = predictor.run.fitted("data")["channels"]
     assert target is not None
+    if len(cohort.inputs) == len(wanted) == 1:  # a single sequence needs no name to be recognised
+        table = cohort.table.rename(columns={cohort.input_columns[0]: f"input_{wanted[0]}"})
+        cohort = replace(cohort, table=table, inputs=tuple(wanted))
     if list(cohort.inputs) != wanted:
         raise UserError(f"The run was trained on the inputs {wanted}; data.channels gives {list(cohort.inputs)}.")
     if (spec.kind == "regression") != (target.kind == "regression"):

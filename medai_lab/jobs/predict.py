@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -35,8 +36,8 @@ def run(config: Config) -> JobResult:
         raise UserError(f"output={config.output}: the table is written as .csv or .parquet.")
     set_threads(config.trainer.threads, 1)
     run_folder = find_run(config)
-    predictor = Predictor.load(run_folder, device_of(config.trainer.gpus))
-    cohort = predictor.datamodule_type.find_inputs(config.input, run_folder.fitted("data"))
+    predictor = Predictor.load(run_folder, device_of(config.trainer.gpus), allow=config.trust)
+    cohort = predictor.datamodule.find_inputs(config.input, run_folder.fitted("data"))
     table = predict_table(predictor, cohort)
     write_table(output, table)
     bad = int((table["status"] != "ok").sum())
@@ -66,13 +67,13 @@ def weights_digest(run: RunFolder) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _decide(predicted: pd.DataFrame, predictor: Predictor) -> dict[str, object]:
+def _decide(predicted: pd.DataFrame, predictor: Predictor) -> dict[str, Any]:
     spec = predictor.target
     if spec.kind == "regression":
         return {}
     scores = predicted[[f"prob_{o}" for o in spec.outputs]]
     if spec.kind == "multiclass":
-        return {"decision": scores.idxmax(axis=1).str.removeprefix("prob_")}
+        return {"decision": [spec.classes[i] for i in scores.to_numpy().argmax(axis=1)]}
     point = {p.output: p for p in operating_points.load(predictor.run.operating_points)}[spec.outputs[0]]
     positive = scores.iloc[:, 0] >= point.value
     return {"decision": positive.map({True: spec.classes[1], False: spec.classes[0]}), "threshold": point.value}

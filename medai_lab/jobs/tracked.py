@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
 
@@ -22,6 +22,12 @@ from medai_lab.tracking.provenance import collect, mlflow_tags
 from medai_lab.tracking.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
+
+_MLFLOW_STATUS: dict[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "killed": "KILLED",
+}
 
 
 @dataclass
@@ -66,6 +72,11 @@ class Tracking:
                 }
                 self.sink.log_metrics({f"final/{name}": value for name, value in values.items()}, step=0)
 
+    def remember(self) -> None:
+        """Keep the MLflow id of the run, so that a resumed run goes on under it; it is known by the first epoch's end."""
+        if self.sink is not None and "mlflow_run_id" not in self.run.status() and self.sink.run_id is not None:
+            self.run.set_status("running", mlflow_run_id=self.sink.run_id)
+
 
 @contextmanager
 def tracked(config: Config, run: RunFolder, resumed: bool) -> Iterator[Tracking]:
@@ -106,7 +117,7 @@ def _open_sink(config: Config, run: RunFolder, resumed: bool) -> MlflowSink | No
     tags = {**mlflow_tags(provenance), "medai.run_folder": run.path.name}
     sink = MlflowSink(
         config.tracking.uri,
-        config.tracking.artifacts,
+        config.tracking.artifacts if config.tracking.uri.startswith("sqlite") else None,
         config.tracking.experiment,
         config.name or run.path.name,
         tags,
@@ -126,7 +137,7 @@ def _close(run: RunFolder, sink: MlflowSink | None, state: Any) -> None:
     for path in run.shareable_files():
         place = path.parent.relative_to(run.path)
         sink.log_artifact(path, str(place) if place.parts else None)
-    sink.finish({"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}[state])
+    sink.finish(_MLFLOW_STATUS[state])
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

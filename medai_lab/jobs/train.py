@@ -1,13 +1,19 @@
 """job=train: fit, then predict and evaluate train, validation and test records."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from medai_lab.cohort.target import TargetSpec
 from medai_lab.config.instantiate import import_target, instantiate
 from medai_lab.config.schema import Config
 from medai_lab.deployment.predictor import Predictor
@@ -16,17 +22,16 @@ from medai_lab.evaluation import figures
 from medai_lab.files import write_json, write_text
 from medai_lab.jobs.assessment import assess, choose_operating_points, objective, show
 from medai_lab.jobs.result import JobResult
-from medai_lab.jobs.training_data import load_training_data, make_training_data
 from medai_lab.jobs.tracked import Tracking, tracked
+from medai_lab.jobs.training_data import load_training_data, make_training_data
 from medai_lab.learning.checkpoint import load_weights
 from medai_lab.learning.datamodule import MedDataModule
 from medai_lab.learning.distributed import local_rank
-from medai_lab.learning.hardware import choose_arithmetic, device_of, gpu_ids, lay_out, set_threads
+from medai_lab.learning.hardware import choose_arithmetic, gpu_ids, lay_out, set_threads
 from medai_lab.learning.module import MedModule
 from medai_lab.learning.network import build_network, check_input_size
 from medai_lab.learning.targets import Target, target_type
 from medai_lab.learning.trainer import build_trainer
-from medai_lab.cohort.target import TargetSpec
 from medai_lab.tracking.history import MetricHistory
 from medai_lab.tracking.run_folder import RunFolder
 
@@ -61,7 +66,7 @@ def _build(config: Config, run_folder: RunFolder, data: MedDataModule, keep: boo
     fitted = run_folder.fitted("target")
     spec = TargetSpec.from_dict(fitted["spec"])
     target = target_type(spec)(spec, fitted["state"])
-    net = build_network(config.model, run_folder.fitted("network"), trusted=True)
+    net = build_network(config.model, run_folder.fitted("network"), **_trust(config))
     check_input_size(net, data.example(2), config.model.net.target.rsplit(".", 1)[-1])
     if config.ckpt.init is not None:
         load_weights(net, Path(config.ckpt.init))
@@ -72,23 +77,32 @@ def _build(config: Config, run_folder: RunFolder, data: MedDataModule, keep: boo
     if not keep:
         text = yaml.safe_dump(config.to_plain(), sort_keys=False, allow_unicode=True)
         write_text(run_folder.path / "config.yaml", text)
-    kind: type[MedModule] = import_target(config.task.module, trusted=True)
+    kind: Any = import_target(config.task.module, **_trust(config))
     optim = config.optim
     return config, kind(
         net=lay_out(net, how.channels_last),
         target=target,
         loss=_loss(config, target, data),
-        optimizer=lambda groups: instantiate(optim, groups, trusted=True),
-        schedule=optim.schedule
-        and (lambda optimizer, steps: instantiate(optim.schedule, optimizer, steps, trusted=True)),
+        optimizer=lambda groups: instantiate(optim, groups, **_trust(config)),
+        schedule=_schedule(config),
         seed=config.seed,
         **config.task.module_options(),
     )
 
 
+def _trust(config: Config) -> dict[str, Any]:
+    """What a command line names is the user's own; what a resumed run's config names must be allowed."""
+    return {"trusted": config.resume is None, "allow": config.trust}
+
+
+def _schedule(config: Config) -> Callable[[Optimizer, int], LRScheduler] | None:
+    node = config.optim.schedule
+    return None if node is None else lambda optimizer, steps: instantiate(node, optimizer, steps, **_trust(config))
+
+
 def _loss(config: Config, target: Target, data: MedDataModule) -> nn.Module:
     if config.task.loss is not None:
-        loss: nn.Module = instantiate(config.task.loss, trusted=True)
+        loss: nn.Module = instantiate(config.task.loss, **_trust(config))
         return loss
     weights = None
     if config.task.class_weights == "balanced":
@@ -111,7 +125,10 @@ def _fit(
         monitor,
         higher,
         tracking.logger,
-        [instantiate(node, trusted=True) for node in config.callbacks.values()],
+        [
+            LambdaCallback(on_train_epoch_end=lambda *_: tracking.remember()),
+            *(instantiate(node, **_trust(config)) for node in config.callbacks.values()),
+        ],
     )
     last = run_folder.last_checkpoint if config.resume is not None else None
     log.info("Training %s for up to %d epochs.", config.model.net.target.rsplit(".", 1)[-1], config.trainer.max_epochs)
@@ -124,9 +141,7 @@ def _fit(
 def _assess(
     config: Config, run_folder: RunFolder, data: MedDataModule, tracking: Tracking, trainer: pl.Trainer
 ) -> JobResult:
-    predictor = Predictor.load(
-        run_folder, device_of(config.trainer.gpus) if trainer.world_size == 1 else trainer.strategy.root_device
-    )
+    predictor = Predictor.load(run_folder, trainer.strategy.root_device, **_trust(config))
     tables = {}
     for split in ("train", "val", "test"):
         tables[split] = predictor.table(data, data.cohort.of_split(split), f"Predicting {split}")

@@ -1,6 +1,7 @@
 """From the reader to a prepared, split and checked cohort, kept in the run folder."""
 
 import logging
+from typing import Any
 
 import pandas as pd
 
@@ -39,9 +40,9 @@ def make_training_data(config: Config, run: RunFolder) -> MedDataModule:
     cohort = assign_splits(cohort, config.data.split.fractions, config.data.split.seed)
     check_leaks(cohort)
     check_classes(cohort)
-    kind: type[MedDataModule] = import_target(config.task.datamodule, trusted=True)
+    kind: Any = import_target(config.task.datamodule, trusted=config.resume is None, allow=config.trust)
     fitted = kind.fit(cohort.of_split("train"), config.data)
-    data = kind(cohort, fitted, config.data, config.seed)
+    data: MedDataModule = kind(cohort, fitted, config.data, config.seed)
     unusable = data.prepare()
     # What the files hold is known now: two files of one scan are found here, and a class may have lost its last record.
     check_leaks(data.cohort, content=data.cohort.table["content"].tolist())
@@ -67,7 +68,7 @@ def make_training_data(config: Config, run: RunFolder) -> MedDataModule:
 
 def load_training_data(config: Config, run: RunFolder) -> MedDataModule:
     """Rebuild the datamodule of a run that has been prepared, for a resume or another process of the same run."""
-    kind: type[MedDataModule] = import_target(config.task.datamodule, trusted=True)
-    data = kind(run.cohort(), run.fitted("data"), config.data, config.seed)
+    kind: Any = import_target(config.task.datamodule, trusted=config.resume is None, allow=config.trust)
+    data: MedDataModule = kind(run.cohort(), run.fitted("data"), config.data, config.seed)
     data.prepare()
     return data

@@ -173,5 +173,5 @@ class MedDataModule(pl.LightningDataModule):
         )
 
 
-def _as_is(batch: dict[str, Any]) -> dict[str, Any]:
+def _as_is(batch: Any) -> Any:
     return batch

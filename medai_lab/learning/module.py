@@ -101,6 +101,7 @@ class MedModule(pl.LightningModule):
 def _decay_groups(net: nn.Module) -> list[dict[str, Any]]:
     """Spare biases and normalisation gains from weight decay, which would only pull them off their use."""
     trained = [p for p in net.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]]
     groups = [
         {"params": [p for p in trained if p.ndim > 1]},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},

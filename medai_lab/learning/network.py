@@ -1,7 +1,7 @@
 """Building the network to the data's sizes, and refusing data that is too small for it."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,16 +16,20 @@ if TYPE_CHECKING:
 LARGEST_TRIED = 256  # voxels an axis
 
 
-def build_network(model: "ModelConfig", sizes: Mapping[str, int], trusted: bool) -> nn.Module:
+def build_network(
+    model: "ModelConfig", sizes: Mapping[str, Any], trusted: bool, allow: Sequence[str] = ()
+) -> nn.Module:
     """Instantiate `model.net`, its size arguments taken from the data.
 
     Args:
         model: the model node.
         sizes: what the data knows, such as `channels` and `outputs`.
         trusted: True where the node comes from the command line, False where it comes from a run.
+        allow: the user's own packages that an untrusted node may name.
     """
     taken = {argument: sizes[name] for name, argument in model.sizes.items()}
-    return instantiate(model.net, trusted=trusted, **taken)
+    net: nn.Module = instantiate(model.net, trusted=trusted, allow=allow, **taken)
+    return net
 
 
 def check_input_size(net: nn.Module, example: Mapping[str, Tensor], name: str) -> None:

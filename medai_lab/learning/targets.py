@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from medai_lab.cohort.target import TargetSpec
 from medai_lab.evaluation.ranking import auroc
@@ -57,6 +58,8 @@ class Target:
 class SmoothedBCE(nn.Module):
     """Binary cross-entropy on logits; unknown truth (NaN) contributes nothing."""
 
+    pos_weight: Tensor | None
+
     def __init__(self, pos_weight: Tensor | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.register_buffer("pos_weight", pos_weight)
@@ -75,18 +78,22 @@ class SmoothedBCE(nn.Module):
 class Multilabel(Target):
     """Independent findings, one sigmoid each."""
 
+    @override
     def loss(self, weights: Tensor | None, label_smoothing: float) -> nn.Module:
         return SmoothedBCE(weights, label_smoothing)
 
+    @override
     def class_weights(self, truth: np.ndarray) -> Tensor:
         """Return negatives / positives of every output, the factor on the positives."""
         positives = np.nansum(truth, axis=0)
         negatives = np.sum(truth == 0, axis=0)
         return torch.as_tensor(negatives / np.maximum(positives, 1), dtype=torch.float32)
 
+    @override
     def outputs(self, logits: Tensor) -> Tensor:
         return torch.sigmoid(logits)
 
+    @override
     def watch(self, truth: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
         one = np.ones((1, len(truth)))
         known = ~np.isnan(truth)
@@ -102,17 +109,21 @@ class Binary(Multilabel):
 class Multiclass(Target):
     """Exactly one of several classes: a softmax."""
 
+    @override
     def loss(self, weights: Tensor | None, label_smoothing: float) -> nn.Module:
         return nn.CrossEntropyLoss(weight=weights, label_smoothing=label_smoothing)
 
+    @override
     def class_weights(self, truth: np.ndarray) -> Tensor:
         """Return n / (classes * count) of every class."""
         counts = np.bincount(truth, minlength=self.n_outputs)
         return torch.as_tensor(len(truth) / (self.n_outputs * np.maximum(counts, 1)), dtype=torch.float32)
 
+    @override
     def outputs(self, logits: Tensor) -> Tensor:
         return torch.softmax(logits, dim=1)
 
+    @override
     def watch(self, truth: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
         one = np.ones((1, len(truth)))
         areas = [float(auroc((truth == c).astype(float), outputs[:, c], one)[0]) for c in range(self.n_outputs)]
@@ -139,15 +150,19 @@ class Regression(Target):
     higher_is_better: ClassVar[bool] = False
 
     @classmethod
+    @override
     def fit(cls, spec: TargetSpec, truth: np.ndarray) -> Self:
         return cls(spec, {"mean": float(np.mean(truth)), "std": float(np.std(truth)) or 1.0})
 
+    @override
     def loss(self, weights: Tensor | None, label_smoothing: float) -> nn.Module:
         return StandardisedL1(self.state["mean"], self.state["std"])
 
+    @override
     def outputs(self, logits: Tensor) -> Tensor:
         return logits * self.state["std"] + self.state["mean"]
 
+    @override
     def watch(self, truth: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
         return {"mae": float(np.abs(truth - outputs).mean())}
 

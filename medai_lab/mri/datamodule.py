@@ -48,7 +48,7 @@ class MriDataModule(MedDataModule):
     @classmethod
     def fit(cls, train: Cohort, data: "DataConfig") -> dict[str, Any]:
         """Resolve spacing and size; `spacing=auto` is the median voxel size of the training scans."""
-        size = (data.size,) * 3 if isinstance(data.size, int) else tuple(data.size)
+        size: Any = (data.size,) * 3 if isinstance(data.size, int) else tuple(data.size)
         spacing: Any = data.spacing
         if spacing == "auto":
             spacing = _median_spacing(train)
@@ -97,7 +97,7 @@ class MriDataModule(MedDataModule):
     def dataset(self, cohort: Cohort) -> VolumeDataset:
         """Return the prepared volumes of some records."""
         truth = cohort.target.encode(cohort.table) if cohort.target is not None else None
-        ids = cohort.table["record_id"]
+        ids = cohort.table["record_id"].tolist()
         return VolumeDataset(ids, truth, [self.entries[record].path for record in ids])
 
     @property

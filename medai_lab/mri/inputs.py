@@ -6,6 +6,7 @@ import pandas as pd
 
 from medai_lab.cohort.cohort import Cohort
 from medai_lab.errors import UserError
+from medai_lab.mri.formats_dicom import dicom
 
 NIFTI = (".nii", ".nii.gz")
 
@@ -76,9 +77,11 @@ def _nifti_records(folder: Path, channels: tuple[str, ...]) -> list[tuple[str, l
 
 
 def _dicom_records(folder: Path) -> list[tuple[str, list[str | None]]]:
-    from medai_lab.mri.dicom_series import find_series
-
-    return [(uid, [locator]) for uid, locator in find_series(folder)]
+    try:
+        series = dicom(str(folder), labels=None, target=None).table
+    except UserError:
+        return []
+    return [(uid, [source]) for uid, source in zip(series["record_id"], series["input_image"], strict=True)]
 
 
 def _cohort(

@@ -54,7 +54,7 @@ class Preparation:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
         """Undo `to_dict`."""
-        spacing = value["spacing"]
+        spacing: Any = value["spacing"]
         return cls(
             tuple(value["channels"]),
             spacing if isinstance(spacing, str) else _triple(spacing),

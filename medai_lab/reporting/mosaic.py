@@ -28,7 +28,7 @@ def mosaic(table: pd.DataFrame, points: Sequence[OperatingPoint], picture: Calla
 
     chosen = _choose(_verdicts(table, points))
     rows = max(1, -(-len(chosen) // COLUMNS))
-    figure = Figure(figsize=(2.6 * COLUMNS, 2.2 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(2.6 * COLUMNS, 1.85 * rows + 0.4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(rows, COLUMNS, squeeze=False)).ravel()
     for axis in axes:
         axis.set_axis_off()
@@ -62,7 +62,8 @@ def _verdicts(table: pd.DataFrame, points: Sequence[OperatingPoint]) -> pd.DataF
         threshold = points[0].value
         called, is_true = (scores[:, 0] >= threshold).astype(int), true[:, 0].astype(int)
         certainty = np.abs(scores[:, 0] - threshold)
-        shown = [f"{target.classes[c]} (p {p:.2f})" for c, p in zip(called, scores[:, 0], strict=True)]
+        named = [f"p({target.classes[1]}) = {p:.2f}" for p in scores[:, 0]]
+        shown = [f"{target.classes[c]}\n{p}" for c, p in zip(called, named, strict=True)]
     else:
         called, is_true, certainty = scores.argmax(axis=1), true.argmax(axis=1), scores.max(axis=1)
         shown = [f"{target.outputs[c]} ({p:.2f})" for c, p in zip(called, certainty, strict=True)]

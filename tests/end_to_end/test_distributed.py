@@ -54,7 +54,16 @@ def test_two_processes_give_the_numbers_of_one_and_take_every_record_once(train,
         predicted = pd.read_parquet(folder / "predictions" / f"{split}.parquet")
         assert sorted(predicted["record_id"]) == sorted(cohort.loc[cohort["split"] == split, "record_id"])
     again = outputs / "ddp-evaluated"
-    finished = call("job=evaluate", f"run={folder}", "trust=[spy_module]", f"paths.outputs={outputs}", f"hydra.run.dir={again}", "job.replicates=50", "trainer.gpus=0", cwd=spy)
+    finished = call(
+        "job=evaluate",
+        f"run={folder}",
+        "trust=[spy_module]",
+        f"paths.outputs={outputs}",
+        f"hydra.run.dir={again}",
+        "job.replicates=50",
+        "trainer.gpus=0",
+        cwd=spy,
+    )
     assert finished.code == 0, finished.err[-3000:]
     two, one = (json.loads((f / "metrics.json").read_text())["test"]["metrics"] for f in (folder, again))
     for name, interval in two.items():

@@ -21,9 +21,14 @@ def status(folder):
 
 def start_and_kill(start, outputs, folder, how, after_epochs, *overrides):
     """Start a run and kill it once it has finished some epochs; return its exit code."""
-    process = start(*TINY, f"paths.outputs={outputs}", f"hydra.run.dir={folder}", f"trainer.max_epochs={EPOCHS}", *overrides)
+    process = start(
+        *TINY, f"paths.outputs={outputs}", f"hydra.run.dir={folder}", f"trainer.max_epochs={EPOCHS}", *overrides
+    )
     deadline = time.monotonic() + 300
-    while len(MetricHistory(folder / "history.csv").table()) < after_epochs or not (folder / "checkpoints/last.ckpt").exists():
+    while (
+        len(MetricHistory(folder / "history.csv").table()) < after_epochs
+        or not (folder / "checkpoints/last.ckpt").exists()
+    ):
         assert process.poll() is None, process.communicate()[1][-3000:]
         assert time.monotonic() < deadline
         time.sleep(0.02)

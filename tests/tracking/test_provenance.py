@@ -124,18 +124,22 @@ def test_mlflow_tags_are_texts_and_leave_out_what_is_unknown() -> None:
     assert provenance.mlflow_tags(with_gpus)["medai.gpus"] == "A, B"
 
 
-def test_collect_imports_no_heavy_package() -> None:
+def test_collect_imports_no_heavy_package_and_then_knows_no_gpus() -> None:
     code = (
-        "import sys; from medai_lab.tracking.provenance import collect; collect([], 0);"
+        "import sys; from medai_lab.tracking.provenance import collect; print(collect([], 0)['machine']['gpus']);"
         "print([m for m in ('torch', 'mlflow', 'pandas', 'numpy', 'pytorch_lightning') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.split("\n")[:2] == ["None", "[]"]
 
 
-def test_an_imported_torch_is_asked_for_its_gpus() -> None:
-    code = "import torch; from medai_lab.tracking.provenance import collect; m = collect([], 0)['machine'];" + (
-        "assert m['gpus'] == [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]; print('same')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "same"
+def test_an_imported_torch_is_asked_for_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    assert provenance.collect([], 0)["machine"]["gpus"] == names
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+    machine = provenance.collect([], 0)["machine"]
+    assert (machine["gpus"], machine["cuda"]) == (["GPU 0", "GPU 1"], torch.version.cuda)

@@ -1,6 +1,5 @@
 """Keeping the last state, to go on from, and the best weights, to predict with."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ class Checkpoints(pl.Callback):
         temporary = self.folder / ".last.ckpt.tmp"
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
-            os.replace(temporary, self.folder / "last.ckpt")
+            temporary.replace(self.folder / "last.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on after a resume."""
@@ -53,7 +52,8 @@ class Checkpoints(pl.Callback):
         self.best_epoch = state_dict["best_epoch"]
 
     def _save_weights(self, module: pl.LightningModule, value: float) -> None:
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.net.state_dict().items()}
+        net: Any = module.net
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
         with replacing(self.folder / "best.safetensors") as temporary:
             save_file(weights, temporary, {"epoch": str(module.current_epoch), self.monitor: f"{value:.6f}"})
 
