@@ -24,7 +24,7 @@ from medai_lab.config.overrides import parse
 from medai_lab.config.problems import Problem, is_below, listing
 from medai_lab.config.search import CONFIG_NAME, HYDRA_VERSION_BASE, conf_folder
 from medai_lab.errors import UserError
-from medai_lab.logs import process_number, start_logging, stop_logging
+from medai_lab.logs import FILE_ONLY, process_number, start_logging, stop_logging
 
 if TYPE_CHECKING:
     from medai_lab.config.schema import Config
@@ -85,7 +85,7 @@ def run_job(composed: DictConfig) -> int:
             _refuse_bad_targets(config, resumed)
         _job(config, resumed)(config)
     except UserError as error:
-        log.debug("A mistake of the user's", exc_info=error)
+        log.error("%s", error, exc_info=error.__cause__, extra=FILE_ONLY)
         return _tell(str(error))
     except Exception:  # the last place that can still log it
         log.exception("The job failed. Its log is %s", folder / "run.log")

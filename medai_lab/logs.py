@@ -8,6 +8,7 @@ from pathlib import Path
 LINE = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 SHORT_LINE = "%(asctime)s %(levelname)-7s %(message)s"
 OWN = "medai_lab"  # the name of the handlers made here
+FILE_ONLY = {"file_only": True}  # `extra` of a message that the terminal has seen in other words
 WARNINGS = "py.warnings"  # the logger of Python's own warnings
 
 
@@ -68,6 +69,6 @@ def _terminal() -> logging.Handler:
 
 def _worth_showing(record: logging.LogRecord) -> bool:
     """Our own messages, and what other libraries say from warnings on."""
-    if record.name == WARNINGS:
+    if record.name == WARNINGS or getattr(record, "file_only", False):
         return False
     return record.name.startswith("medai_lab") or record.levelno >= logging.WARNING

@@ -111,9 +111,15 @@ def datamodule(scans: list[str], folder: Path, batch_size: int, augment: bool) -
 
 def composed(*overrides: str) -> Any:
     """Return the checked configuration that the overrides mean."""
-    from medai_lab.config.compose import compose_config
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
 
-    return compose_config(["model=small_cnn_3d", *overrides])
+    from medai_lab.config.schema import Config
+    from medai_lab.config.search import conf_folder
+
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        plain: Any = OmegaConf.to_container(compose("config", ["model=small_cnn_3d", *overrides]), resolve=True)
+    return Config.from_plain(plain)
 
 
 def monai_transforms() -> Any:
@@ -364,7 +370,7 @@ def memory_probe(mode: str, scans: list[str], folder: str) -> None:
 
 
 def anonymous_peak() -> float:
-    """Memory of this process that is not the page cache's, in MiB; the peak where the system does not tell them apart."""
+    """Return the memory of this process that is not page cache, in MiB; its peak where the two are not told apart."""
     status = Path("/proc/self/status")
     if status.exists():
         rows = dict(line.split(":", 1) for line in status.read_text().splitlines())

@@ -1,5 +1,6 @@
 """What many tests share."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,50 @@ import pytest
 
 from medai_lab.cohort.cohort import Cohort
 from medai_lab.cohort.target import TargetSpec
+
+# A job and everything that a configuration names, without torch, so that a process takes a second.
+TINY_JOB = """
+import json, os, sys
+from pathlib import Path
+from hydra.core.hydra_config import HydraConfig
+from medai_lab.errors import UserError
+from medai_lab.jobs.result import JobResult
+
+class Anything:
+    def __init__(self, *args, **kwargs): pass
+
+def run(config):
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    seen = {"config": config.to_plain(), "pid": os.getpid(), "argv": sys.argv, "world": os.environ.get("WORLD_SIZE")}
+    (folder / f"seen{os.environ.get('LOCAL_RANK', '')}.json").write_text(json.dumps(seen))
+    print("said by", config.seed)
+    if config.seed == 13:
+        raise RuntimeError("bad luck")
+    if config.name == "mistake":
+        raise UserError("scan.nii is empty")
+    if config.name == "stopped":
+        raise SystemExit(143)
+    if config.name == "interrupted":
+        raise KeyboardInterrupt
+    area = {"value": config.optim.lr, "low": 0.001, "high": 0.5}
+    result = JobResult(config.optim.lr, "val_auroc", True, {"val": {"metrics": {"auroc": area}}}, folder)
+    (folder / "result.json").write_text(json.dumps(result.to_plain()))
+    return result
+"""
+TINY_EXPERIMENT = """
+# @package _global_
+job: {_target_: tiny_job.run}
+data: {reader: {_target_: tiny_job.Anything}}
+optim: {_target_: tiny_job.Anything, schedule: null}
+task: {datamodule: tiny_job.Anything, module: tiny_job.Anything}
+trainer: {gpus: 0}
+defaults: [{override /callbacks: none}, {override /tracking: none}, {override /model: tiny}]
+"""
+TINY_MODEL = """
+modality: mri
+net: {_target_: tiny_job.Anything}
+sizes: {outputs: out}
+"""
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -37,3 +82,17 @@ def make_cohort():
         return Cohort(table, ("T1w",), target or TargetSpec.of_classes("group", table["group"]), "made")
 
     return make
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> list[str]:
+    """Arguments of a run that takes no time; its code and options are a user's own, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    sys.modules.pop("tiny_job", None)
+    (tmp_path / "tiny_job.py").write_text(TINY_JOB)
+    for group, text in (("experiment", TINY_EXPERIMENT), ("model", TINY_MODEL)):
+        (tmp_path / "my_conf" / group).mkdir(parents=True)
+        (tmp_path / "my_conf" / group / "tiny.yaml").write_text(text)
+    return ["--config-dir=my_conf", "experiment=tiny"]

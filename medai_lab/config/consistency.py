@@ -126,8 +126,11 @@ def _run(case: Case) -> list[Problem]:
 
 def _data_folder(case: Case) -> list[Problem]:
     root = case.text("data.root")
+    made = case.text("paths.data")  # readers that make their data put them below this
     makes_its_data = ".synthetic." in (case.text("data.reader._target_") or "")
     if root is None or not case.reads_data or makes_its_data or Path(root).is_dir():
+        return []
+    if made is not None and Path(root).absolute().is_relative_to(Path(made).absolute()):
         return []
     what = "is a file, a folder is needed." if Path(root).exists() else f"no such folder.{_beside(Path(root))}"
     return [Problem("data.root", what, root)]

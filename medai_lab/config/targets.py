@@ -119,7 +119,7 @@ def _arguments(
                 Problem(f"{key}.{name}" if name in given else f"{key}, argument {name}", what, value, ", ".join(names))
             )
     needed = [p.name for p in named if p.default is kinds.empty and p.name not in given and p.name not in provided]
-    if needed and not partial:
+    if needed and not partial and not problems:  # a misspelt name would be told twice
         problems.append(Problem(key, f"{function.__name__} needs {', '.join(needed)}: add +{key}.{needed[0]}=VALUE"))
     return problems
 
@@ -139,7 +139,7 @@ def _nested(key: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _gpus(config: Config) -> list[Problem]:
     wanted = config.trainer.gpus
-    if wanted == "auto":
+    if isinstance(wanted, str) or wanted == 0:
         return []
     there = gpu_count()
     have = "this machine has " + {0: "no GPU", 1: "1 GPU"}.get(there, f"{there} GPUs")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from medai_lab.config.runs import last_finished
 from medai_lab.config.schema import Config
 from medai_lab.errors import UserError
 from medai_lab.tracking.run_folder import RunFolder
@@ -16,7 +17,10 @@ def find_run(config: Config) -> RunFolder:
     if config.run is None:
         raise UserError("run= is missing: give a run folder, an MLflow run id, or last.")
     if config.run == "last":
-        return RunFolder(_last(Path(config.paths.outputs), config.task.name))
+        newest = last_finished(Path(config.paths.outputs), config.task.name)
+        if newest is None:
+            raise UserError(f"run=last: there is no finished {config.task.name} run under {config.paths.outputs}.")
+        return RunFolder.open(newest)
     if Path(config.run).exists():
         return RunFolder.open(Path(config.run))
     for status in Path(config.paths.outputs).glob("*/**/status.json"):
@@ -24,13 +28,3 @@ def find_run(config: Config) -> RunFolder:
             return RunFolder.open(status.parent)
     raise UserError(f"run={config.run}: neither a run folder nor the MLflow id of a run under {config.paths.outputs}.")
 
-
-def _last(outputs: Path, task: str) -> Path:
-    finished = [
-        s.parent
-        for s in (outputs / task).glob("**/status.json")
-        if RunFolder(s.parent).status().get("state") == "finished"
-    ]
-    if not finished:
-        raise UserError(f"run=last: there is no finished run under {outputs / task}.")
-    return max(finished, key=lambda folder: (folder / "status.json").stat().st_mtime)

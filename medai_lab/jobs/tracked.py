@@ -73,7 +73,7 @@ class Tracking:
                 self.sink.log_metrics({f"final/{name}": value for name, value in values.items()}, step=0)
 
     def remember(self) -> None:
-        """Keep the MLflow id of the run, so that a resumed run goes on under it; it is known by the first epoch's end."""
+        """Keep the MLflow id of the run, so that a resumed run goes on under it; known by the first epoch's end."""
         if self.sink is not None and "mlflow_run_id" not in self.run.status() and self.sink.run_id is not None:
             self.run.set_status("running", mlflow_run_id=self.sink.run_id)
 

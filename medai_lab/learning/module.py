@@ -28,7 +28,7 @@ class MedModule(pl.LightningModule):
         loss: of `(logits, truth)`, both float32.
         optimizer: makes the optimiser from the parameters.
         schedule: makes the schedule from the optimiser and the number of steps; None for a constant rate.
-        seed: of everything random inside a step (dropout). Every epoch starts from a seed of its own, so a
+        seed: of everything random inside a step (dropout). Every step starts from a seed of its own, so a
             resumed run draws what the undisturbed one would have drawn.
     """
 
@@ -60,9 +60,12 @@ class MedModule(pl.LightningModule):
         """Return (n, outputs) probabilities or quantities; what is reported, here as in every later job."""
         return self.target.outputs(self(inputs))
 
-    def on_train_epoch_start(self) -> None:
-        """Start the epoch's randomness from the seed, the epoch and the rank."""
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch * 1_009 + self.global_rank)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Start every step's randomness (dropout) from the seed, the epoch, the step and the rank.
+
+        Not once an epoch: loaders draw from the same generator, and after a resume at another moment.
+        """
+        torch.manual_seed(((self.seed * 10_007 + self.current_epoch) * 100_003 + batch_idx) * 101 + self.global_rank)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""

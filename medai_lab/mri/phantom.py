@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 _T1W = {"scalp": 1.0, "skull": 0.1, "csf": 0.28, "grey": 0.62, "white": 0.82, "lesion": 1.0}
-_FLAIR = {"scalp": 0.75, "skull": 0.1, "csf": 0.12, "grey": 0.62, "white": 0.5, "lesion": 1.3}
+_FLAIR = {"scalp": 1.0, "skull": 0.1, "csf": 0.12, "grey": 0.62, "white": 0.5, "lesion": 1.2}
 CONTRASTS = {"T1w": _T1W, "FLAIR": _FLAIR}
 """Mean intensity of each tissue, in arbitrary units; `lesion` is the factor of a lesion's own contrast."""
 
@@ -18,6 +18,8 @@ _HEAD_MM = np.array([62.0, 76.0, 66.0])  # half-axes; a small adult head, so tha
 _VENTRICLE_MM = np.array([7.0, 21.0, 10.0])
 _VENTRICLE_CENTRES_MM = ((-10.0, 2.0, 6.0), (10.0, 2.0, 6.0))
 _LAYERS = {"scalp": 1.0, "skull": 0.93, "csf": 0.86, "grey": 0.8, "white": 0.64}  # outer edge, share of the head
+
+_CLEAR, _FAINT = (0.8, 1.4), (0.4, 0.7)  # contrasts; noise and texture alone make differences of 0.05
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Head:
     Attributes:
         size: half-axes of the head in mm, (right, front, up).
         ventricles: factor on the ventricles' half-axes; grows with age.
-        scalp: factor on the brightness of the scalp.
+        scalp: factor on the brightness of the scalp, so that the brightest voxels of a scan say little.
         folds: phases of the wavy border between grey and white matter.
         lesion: None for a healthy brain.
     """
@@ -67,13 +69,13 @@ def make_head(rng: np.random.Generator, age: float, sex: str, lesion: bool) -> H
         rng: source of chance.
         age: years.
         sex: `F` or `M`; male heads are 3 % larger on average.
-        lesion: whether the brain has one: radius 5 to 10 mm, from faint to clear.
+        lesion: whether the brain has one: radius 5 to 10 mm, one in seven hardly visible.
     """
     size = _HEAD_MM * rng.normal(1.03 if sex == "M" else 1.0, 0.03) * rng.normal(1.0, 0.02, 3)
     return Head(
         size=_triple(size),
         ventricles=float(0.7 + 0.012 * (age - 20) + rng.normal(0, 0.07)),
-        scalp=float(rng.uniform(1.3, 2.1)),
+        scalp=float(rng.uniform(1.0, 1.6)),
         folds=_triple(rng.uniform(0, 2 * np.pi, 3)),
         lesion=_make_lesion(rng, size) if lesion else None,
     )
@@ -149,8 +151,8 @@ def _make_lesion(rng: np.random.Generator, size: np.ndarray) -> Lesion:
     centre = direction * rng.uniform(0.25, 0.8) * size * _LAYERS["grey"] * 0.85
     return Lesion(
         centre=_triple(centre),
-        radius=float(rng.uniform(5, 10)),
-        contrast=float(rng.uniform(0.3, 0.9)),
+        radius=float(rng.uniform(8, 13)),
+        contrast=float(rng.uniform(*(_FAINT if rng.random() < 0.1 else _CLEAR))),
     )
 
 

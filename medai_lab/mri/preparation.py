@@ -9,7 +9,7 @@ import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import nibabel as nib
 import numpy as np
@@ -57,7 +57,7 @@ class Preparation:
         spacing: Any = value["spacing"]
         return cls(
             tuple(value["channels"]),
-            spacing if isinstance(spacing, str) else _triple(spacing),
+            cast(Spacing, spacing if isinstance(spacing, str) else _triple(spacing)),
             _triple(value["size"]),
             value["mask_channels"],
         )

@@ -2,7 +2,7 @@
 
 What a hospital's data would show is in it: three sites with their own voxel sizes, axes and noise, an arbitrary
 intensity scale a scan, coil shading, tilted heads, some patients scanned twice. Half of the patients have a lesion,
-which changes no global statistic of the intensities; the size of the ventricles tells the age.
+some of them faint; the size of the ventricles tells the age.
 """
 
 import logging
@@ -23,7 +23,7 @@ from medai_lab.mri.phantom import CONTRASTS, Head, Lesion, draw, layers_of, make
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Part of the folder's name: a change of what is drawn never meets an older data set."""
 
 _MARK = "phantom.json"

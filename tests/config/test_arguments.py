@@ -14,7 +14,13 @@ def expanded(*argv: str) -> list[str]:
 
 
 def test_flags_come_first_and_overrides_keep_their_order():
-    assert expanded("a=1", "-m", "b=2", "--config-dir=x", "c=3") == ["--multirun", "--config-dir=x", "a=1", "b=2", "c=3"]
+    assert expanded("a=1", "-m", "b=2", "--config-dir=x", "c=3") == [
+        "--multirun",
+        "--config-dir=x",
+        "a=1",
+        "b=2",
+        "c=3",
+    ]
     assert expanded("task=mri_cls", "--cfg", "job", "trainer.gpus=0") == ["--cfg=job", "task=mri_cls", "trainer.gpus=0"]
 
 
@@ -56,7 +62,9 @@ def test_a_runs_own_file_cannot_say_which_packages_it_may_name(write_run):
     assert [o for o in expanded(f"resume={run}", "trust=[my_package]") if "trust" in o] == ["trust=[my_package]"]
 
 
-@pytest.mark.parametrize("override", ["model=auto", "data.root=x", "data.split.seed=1", "seed=2", "task=mri_cls", "optim.lr=1"])
+@pytest.mark.parametrize(
+    "override", ["model=auto", "data.root=x", "data.split.seed=1", "seed=2", "task=mri_cls", "optim.lr=1"]
+)
 def test_a_resumed_run_keeps_what_made_it(write_run, mistakes, override):
     run = write_run("one")
     _, (problem,) = read([f"resume={run}", override])
@@ -85,7 +93,9 @@ def test_run_last_is_the_run_that_finished_last(write_run):
     write_run("c", updated="2026-01-04", state="failed")
     write_run("d", updated="2026-01-05").joinpath("status.json").write_text("{")
     (newest.parent / "e").mkdir()
-    (newest.parent / "e" / "status.json").write_text('{"state": "finished", "updated": "2026-01-09"}')  # no training run
+    (newest.parent / "e" / "status.json").write_text(
+        '{"state": "finished", "updated": "2026-01-09"}'
+    )  # no training run
     assert expanded("job=evaluate", "run=last") == ["job=evaluate", "run='outputs/mri_cls/a'", "task=mri_cls"]
 
 
@@ -94,7 +104,11 @@ def test_run_last_looks_where_the_runs_are_and_at_the_task_that_is_given(write_r
     write_run("b", task="other_task", updated="2026-01-02")
     assert "run='outputs/other_task/b'" in expanded("job=evaluate", "run=last")
     assert "run='outputs/mri_cls/a'" in expanded("job=evaluate", "run=last", "task=mri_cls")
-    assert expanded("job=evaluate", "run=last", "paths.outputs=elsewhere") == ["job=evaluate", "run=last", "paths.outputs=elsewhere"]
+    assert expanded("job=evaluate", "run=last", "paths.outputs=elsewhere") == [
+        "job=evaluate",
+        "run=last",
+        "paths.outputs=elsewhere",
+    ]
     (tmp_path / "outputs").rename(tmp_path / "elsewhere")
     assert "run='elsewhere/mri_cls/a'" in expanded("run=last", "paths.outputs=elsewhere", "task=mri_cls")
 

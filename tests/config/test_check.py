@@ -7,7 +7,12 @@ MRI_MODELS = "auto, densenet121_3d, efficientnet_b0_3d, resnet10_3d, resnet18_3d
 
 def test_the_default_has_no_mistakes(mistakes):
     assert mistakes() == ""
-    assert mistakes("task=mri_cls", "trainer.gpus=1", "optim=sgd", "debug=fast", "+model.net.act=relu", "model=resnet10_3d") == ""
+    assert (
+        mistakes(
+            "task=mri_cls", "trainer.gpus=1", "optim=sgd", "debug=fast", "+model.net.act=relu", "model=resnet10_3d"
+        )
+        == ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,8 +69,11 @@ def test_all_mistakes_are_told_at_once(mistakes):
         "a=[", "seed=${sed}", "ckpt.init=no.ckpt",
     )  # fmt: skip
     assert told.startswith("9 mistakes in the configuration:\n"), told
-    for key in ("trainer.max_epochs=1.5", "trainer.gpus=-1", "model=resnet", "data.root=/no/such/folder", "foo=1", "a=[",
-                "seed=${sed}", "ckpt.init=no.ckpt", "data.target"):  # fmt: skip
+    keys = (
+        "trainer.max_epochs=1.5", "trainer.gpus=-1", "model=resnet", "data.root=/no/such/folder", "foo=1", "a=[",
+        "seed=${sed}", "ckpt.init=no.ckpt", "data.target",
+    )  # fmt: skip
+    for key in keys:
         assert f"\n{key}\n" in told, (key, told)
     assert max(len(block.split("\n  ")) for block in told.split("\n")) <= 3
 
@@ -80,7 +88,9 @@ def test_mandatory_values_come_with_the_command_that_gives_them(mistakes):
     told = mistakes("data=csv", "data.root=.")
     assert told.count("is needed and not given") == 2  # not again for what points to them
     assert "data.target\n" in told
-    assert "data.reader.table\n  is needed and not given. For example: python -m medai_lab task=mri_cls data=csv" in told
+    assert (
+        "data.reader.table\n  is needed and not given. For example: python -m medai_lab task=mri_cls data=csv" in told
+    )
 
 
 def test_a_missing_data_folder_is_told_with_its_neighbour(mistakes, tmp_path):
@@ -134,7 +144,9 @@ def test_predict_needs_an_input_that_is_there(mistakes, write_run):
     assert "input=nowhere\n  no such file or folder" in mistakes("job=predict", f"run={run}", "input=nowhere")
 
 
-@pytest.mark.parametrize(("run", "reason"), [("nowhere", "no such folder"), (".", "has no config.yaml"), ("last", "no finished run")])
+@pytest.mark.parametrize(
+    ("run", "reason"), [("nowhere", "no such folder"), (".", "has no config.yaml"), ("last", "no finished run")]
+)
 def test_a_run_that_is_not_there_is_told_with_what_may_be_given(mistakes, run, reason):
     told = mistakes("job=evaluate", f"run={run}")
     assert f"run={run}\n  " in told
@@ -142,14 +154,18 @@ def test_a_run_that_is_not_there_is_told_with_what_may_be_given(mistakes, run, r
     assert "allowed: a run folder, last, an MLflow run id or models:/NAME@ALIAS" in told
 
 
-@pytest.mark.parametrize("run", ["0123456789abcdef0123456789abcdef", "models:/heads@champion", "models:/heads/3", "1" * 32])
+@pytest.mark.parametrize(
+    "run", ["0123456789abcdef0123456789abcdef", "models:/heads@champion", "models:/heads/3", "1" * 32]
+)
 def test_runs_known_to_mlflow_are_left_to_the_job(mistakes, run):
     assert mistakes("job=evaluate", f"run={run}") == ""
 
 
 def test_every_value_of_a_sweep_is_checked(mistakes):
     assert mistakes("-m", "model=resnet10_3d,resnet18_3d", "optim.lr=1e-3,1e-4", "seed=range(3)", "optim=glob(*)") == ""
-    told = mistakes("-m", "model=resnet10_3d,resnet19_3d", "optim.lr=1e-3,0", "seed=range(-1,3)", "trainer.gpus=choice(0,x)")
+    told = mistakes(
+        "-m", "model=resnet10_3d,resnet19_3d", "optim.lr=1e-3,0", "seed=range(-1,3)", "trainer.gpus=choice(0,x)"
+    )
     assert told.startswith("4 mistakes"), told
     for given in ("model=resnet19_3d", "optim.lr=0", "seed=-1", "trainer.gpus=x"):
         assert f"\n{given}\n" in told

@@ -43,7 +43,16 @@ def compose(*overrides: str) -> Config:
 
 
 def test_the_tree_is_found():
-    assert {group for group, _ in OPTIONS} >= {"data", "model", "optim", "trainer", "task", "job", "experiment", "debug"}
+    assert {group for group, _ in OPTIONS} >= {
+        "data",
+        "model",
+        "optim",
+        "trainer",
+        "task",
+        "job",
+        "experiment",
+        "debug",
+    }
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -61,7 +70,9 @@ def test_every_target_exists_and_takes_its_arguments(group, option):
     assert check_targets(config, trusted=False) == []
 
 
-@pytest.mark.parametrize("file", [f for f in conf_folder().rglob("*.yaml") if f.stem != "mri_base"], ids=lambda f: f.stem)
+@pytest.mark.parametrize(
+    "file", [f for f in conf_folder().rglob("*.yaml") if f.stem != "mri_base"], ids=lambda f: f.stem
+)
 def test_every_file_opens_with_the_command_that_uses_it(file: Path):
     lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
     assert lines[0].startswith("# python -m medai_lab "), file
