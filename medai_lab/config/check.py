@@ -8,10 +8,11 @@ from hydra.core.override_parser.types import Override
 
 from medai_lab.config.arguments import Arguments
 from medai_lab.config.consistency import Case, consistency_problems
-from medai_lab.config.overrides import Checker, cases, parse, sweep_problems, words
+from medai_lab.config.overrides import Checker, parse, words
 from medai_lab.config.problems import Problem, distinct, is_below
 from medai_lab.config.resolving import broken_problems, missing_problems, own_problems, resolve
 from medai_lab.config.search import Composer
+from medai_lab.config.sweeps import cases, expand
 
 
 def check(arguments: Arguments) -> list[Problem]:
@@ -23,17 +24,17 @@ def check(arguments: Arguments) -> list[Problem]:
     if arguments.config_dir is not None and not Path(arguments.config_dir).is_dir():
         return [Problem("--config-dir", "no such folder.", arguments.config_dir)]
     overrides, problems = parse(arguments.overrides)
-    samples = any(o.key_or_group == "hydra/sweeper" and o.value() != "basic" for o in overrides)
-    problems += sweep_problems(overrides, arguments.multirun, samples)
     try:
         composer = arguments.composer(overrides)
     except Exception as error:  # a user's own primary configuration can hold anything
         return [*problems, Problem("configuration", words(error))]
     problems += [Problem("hydra.searchpath", "no such folder.", source) for source in composer.missing_sources()]
+    values, more = expand(overrides, arguments.multirun, composer)
+    problems += more
     checker = Checker(composer)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for case in cases(overrides, composer):
+        for case in cases(values):
             problems += _problems_of_case(case, checker, composer, arguments.displays)
     return distinct(problems)
 

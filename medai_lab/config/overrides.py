@@ -1,12 +1,12 @@
 """Overrides of the command line, checked one by one against the configuration they change."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from medai_lab.config.problems import Problem, is_below, shown, unknown_key
@@ -14,7 +14,8 @@ from medai_lab.config.search import Composer, apply_override, parse_override
 from medai_lab.errors import nearest
 
 CHOICE_OF_MODEL = {"model.gpu", "model.cpu"}  # the keys of model=auto
-LINES_OF_AN_ERROR = 3  # the reason comes first, then Hydra lists its search path
+NO_SETTING = "is no setting: write key=value, such as trainer.gpus=1."
+LINES_OF_AN_ERROR = 3  # the reason comes first
 
 
 @dataclass
@@ -37,49 +38,15 @@ def parse(texts: Sequence[str]) -> tuple[list[Override], list[Problem]]:
     overrides, problems = [], []
     for text in texts:
         try:
-            overrides.append(parse_override(text))
+            override = parse_override(text)
         except HydraException as error:
             problems.append(_unreadable(text, error))
+            continue
+        if override.key_or_group:
+            overrides.append(override)
+        else:
+            problems.append(Problem(text, NO_SETTING))
     return overrides, problems
-
-
-def sweep_problems(overrides: Iterable[Override], multirun: bool, samples: bool = False) -> list[Problem]:
-    """Return the overrides with several values where one is expected, and those that cannot be enumerated.
-
-    Args:
-        overrides: of the command line.
-        multirun: whether this is a sweep.
-        samples: whether the sweeper draws values, as those do that are installed besides Hydra's own.
-    """
-    if multirun:
-        return [
-            Problem(
-                o.get_key_element(),
-                "an interval has no end of values: write range(a,b,step), or values with commas.",
-                o.get_value_string(),
-            )
-            for o in overrides
-            if o.is_interval_sweep() and not samples
-        ]
-    return [
-        Problem(
-            o.get_key_element(),
-            "several values: add -m for a run of each, or write [a,b] for a list.",
-            o.get_value_string(),
-        )
-        for o in overrides
-        if o.is_sweep_override()
-    ]
-
-
-def cases(overrides: Sequence[Override], composer: Composer) -> Iterator[list[Override]]:
-    """Yield overrides without sweeps: one case a value of each sweep, the other sweeps at their first value."""
-    values = [_values(o, composer) for o in overrides]
-    first = [v[0] for v in values if v]
-    yield first
-    for position, alternatives in enumerate(values):
-        for value in alternatives[1:]:
-            yield [*first[:position], value, *first[position + 1 :]]
 
 
 class Checker:
@@ -137,14 +104,22 @@ class Checker:
             try:
                 self._composer.compose([*good, line])
             except Exception as why:  # as above
-                result.problems.append(_refused_choice(line, why))
+                result.problems.append(_refused_choice(line, why, self._reason(why)))
                 result.hidden.add(parse_override(line).key_or_group)
             else:
                 good.append(line)
         try:
             result.config = self._composer.compose(good)
         except Exception as why:  # our own or the user's files do not compose, whatever is chosen
-            result.problems.append(Problem("configuration", words(why if not lines else error)))
+            result.problems.append(Problem("configuration", self._reason(why if not lines else error)))
+
+    def _reason(self, error: Exception) -> str:
+        """What an error says, with the file that cannot be read, which neither YAML nor OmegaConf always names."""
+        text = words(error)
+        if isinstance(error, HydraException) and str(error):
+            return text  # it is about what the files say, so they can be read
+        file = self._composer.unreadable_file()
+        return text if file is None or str(file) in text else f"{text} (in {file})"
 
     def _check_choice(self, override: Override) -> tuple[Problem | None, str | None]:
         """Return what is wrong with a choice, and the override to go on with: itself, the nearest, or none."""
@@ -183,6 +158,9 @@ class Checker:
             groups = self._composer.groups()
             return Problem(override.get_key_element(), f"there is no group '{key}'.{nearest(key, groups)}", given)
         if key in siblings:
+            if isinstance(value := override.value(), dict):
+                inner = next((k for name in value if (k := f"{key}.{name}") not in keys_of(config)), key)
+                return unknown_key(inner, _siblings(config, inner)[1] or [], keys_of(config))
             if override.is_add():
                 return Problem(f"+{key}", f"is there already: write {key}={given} without the +.", given)
             return Problem(key, words(error), given)
@@ -193,7 +171,7 @@ class Checker:
             )
         others = (k for k in keys_of(config) if k not in CHOICE_OF_MODEL)  # whoever writes gpu=1 means trainer.gpus
         problem = unknown_key(key, siblings, others, given)
-        if parent and OmegaConf.select(config, f"{parent}._target_") is not None and not override.is_delete():
+        if f"{parent}._target_" in siblings and not override.is_delete():
             more = f" A further argument of the _target_ is added with +{key}={given}."
             problem = Problem(problem.key, problem.message + more, problem.given, problem.allowed)
         return problem
@@ -201,9 +179,9 @@ class Checker:
 
 def words(error: Exception) -> str:
     """Return what an error says in one line; Hydra leaves some of it to the cause."""
-    text = str(error) or str(error.__cause__ or type(error).__name__)
+    text = (str(error) or str(error.__cause__ or type(error).__name__)).partition("Config search path:")[0]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(lines[:LINES_OF_AN_ERROR])
+    return " ".join(lines if "Available options" in text else lines[:LINES_OF_AN_ERROR])
 
 
 def keys_of(config: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -226,23 +204,16 @@ def _siblings(config: DictConfig, key: str) -> tuple[str, list[str] | None]:
         if child is None:
             break
         parent = f"{parent}.{part}".lstrip(".")
+        if isinstance(child, ListConfig) and not _holds_no_keys(child):
+            return parent, [f"{parent}.{i}" for i in range(len(child))]
         if not isinstance(child, DictConfig) or _holds_no_keys(child):
             return parent, None
         node = child
     return parent, [key for name in map(str, node) if (key := f"{parent}.{name}".lstrip(".")) != "hydra"]
 
 
-def _holds_no_keys(node: DictConfig) -> bool:
+def _holds_no_keys(node: DictConfig | ListConfig) -> bool:
     return node._is_none() or node._is_missing() or node._is_interpolation()
-
-
-def _values(override: Override, composer: Composer) -> list[Override]:
-    if not override.is_sweep_override():
-        return [override]
-    key, sweep = override.get_key_element(), override.value()
-    override.config_loader = composer.loader
-    texts = [sweep.start, sweep.end] if isinstance(sweep, IntervalSweep) else override.sweep_string_iterator()
-    return [parse_override(f"{key}={text}") for text in texts]
 
 
 def _given(override: Override) -> str | None:
@@ -251,18 +222,18 @@ def _given(override: Override) -> str | None:
 
 def _unreadable(text: str, error: Exception) -> Problem:
     if "=" not in text:
-        return Problem(text, "is no setting: write key=value, such as trainer.gpus=1.")
+        return Problem(text, NO_SETTING)
     key, _, value = text.partition("=")
     quoted = value.strip("\"'")
     hint = f"If it is a text, quote it: '{key}=\"{quoted}\"'"
     return Problem(key, f"cannot be read ({str(error).splitlines()[0]}). {hint}", shown(value))
 
 
-def _refused_choice(line: str, error: Exception) -> Problem:
+def _refused_choice(line: str, error: Exception, reason: str) -> Problem:
     override, text = parse_override(line), str(error)
     group, given = override.key_or_group, _given(override)
     if text.startswith("Multiple values for"):
         return Problem(f"+{group}", f"is chosen already: write {group}={given} without the +.", given)
     if "No match in the defaults list" in text and not override.is_delete():
         return Problem(group, f"is not chosen so far: add it with +{group}={given}.", given)
-    return Problem(override.get_key_element(), words(error), given)
+    return Problem(override.get_key_element(), reason, given)

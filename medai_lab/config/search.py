@@ -89,8 +89,8 @@ class Composer:
         self._files = self.loader.files
 
     def missing_sources(self) -> list[str]:
-        """Return the folders and packages of the search path that do not exist."""
-        return [source.path for source in self._files.get_sources() if not source.available()]
+        """Return the further folders and packages of the search path that do not exist."""
+        return [s.path for s in self._files.get_sources() if s.provider != "main" and not s.available()]
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration with these overrides, the `hydra` node included, interpolations open."""
@@ -129,6 +129,15 @@ class Composer:
         for source in self._files.get_sources():
             if source.scheme() == "file":
                 yield from sorted(Path(source.path).rglob("*.yaml"))
+
+    def unreadable_file(self) -> Path | None:
+        """Return the first file that is no configuration at all; None where each can be read."""
+        for file in self.files():
+            try:
+                OmegaConf.load(file)
+            except Exception:  # YAML and OmegaConf have many errors for this
+                return file
+        return None
 
     def option_file(self, group: str, option: str) -> Path | None:
         """Return the file of an option; None where it is not a plain file."""

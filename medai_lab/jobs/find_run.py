@@ -27,4 +27,3 @@ def find_run(config: Config) -> RunFolder:
         if RunFolder(status.parent).status().get("mlflow_run_id") == config.run:
             return RunFolder.open(status.parent)
     raise UserError(f"run={config.run}: neither a run folder nor the MLflow id of a run under {config.paths.outputs}.")
-

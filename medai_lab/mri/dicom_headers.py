@@ -91,7 +91,12 @@ def read_header(path: Path) -> "Dataset | None":
         header = dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
     except (*DAMAGED, InvalidDicomError) as error:
         raise ScanError(f"{path}: the DICOM header is damaged ({error}).") from error
-    return header if "Rows" in header else None
+    if "Rows" in header:
+        return header
+    kind = meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
+    if kind is None or kind.name.endswith("Image Storage"):  # cut off: it must not be passed over as no image
+        raise ScanError(f"{path}: the DICOM header is damaged or cut off (an image without a size).")
+    return None
 
 
 def image_headers(files: list[Path]) -> Iterator[tuple[Path, "Dataset"]]:

@@ -188,5 +188,5 @@ def _pixels(file: Path) -> np.ndarray:
     try:
         pixels: np.ndarray = pixel_array(file)
     except DAMAGED as error:
-        raise ScanError(f"{file}: the pixels are truncated or damaged ({error}).") from error
+        raise ScanError(f"{file}: the pixels are truncated or damaged ({' '.join(str(error).split())}).") from error
     return pixels

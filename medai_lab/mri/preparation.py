@@ -210,10 +210,10 @@ def _axis_weights(n: int, first: float, step: float, count: int) -> np.ndarray:
     centres = first + step * (np.arange(count) + 0.5)
     width = max(1.0, step)
     weights = np.clip(1 - np.abs(centres[:, None] - (np.arange(n) + 0.5)) / width, 0, None)
-    total = np.clip(
-        1 - np.abs(centres[:, None] - (np.arange(-4 * int(width + 1), n + 4 * int(width + 1)) + 0.5)) / width, 0, None
-    )
-    return (weights / total.sum(axis=1, keepdims=True)).astype(np.float32)
+    # a full triangle's sum, as if the scan went on for ever: what lies outside of it then counts as zero
+    nearby = np.floor(centres)[:, None] + np.arange(-int(width) - 1, int(width) + 2)
+    whole = np.clip(1 - np.abs(centres[:, None] - (nearby + 0.5)) / width, 0, None)
+    return (weights / whole.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _cut(mask: np.ndarray, grid: Sequence[tuple[float, float, int]], size: Sequence[int]) -> float:

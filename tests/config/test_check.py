@@ -8,6 +8,10 @@ MRI_MODELS = "auto, densenet121_3d, efficientnet_b0_3d, resnet10_3d, resnet18_3d
 def test_the_default_has_no_mistakes(mistakes):
     assert mistakes() == ""
     assert (
+        mistakes("data.channels.0=FLAIR", "trainer={max_epochs: 3}", "callbacks=none", "+callbacks.x._target_=a.B")
+        == ""
+    )
+    assert (
         mistakes(
             "task=mri_cls", "trainer.gpus=1", "optim=sgd", "debug=fast", "+model.net.act=relu", "model=resnet10_3d"
         )
@@ -28,6 +32,9 @@ def test_the_default_has_no_mistakes(mistakes):
         ("++optim=sgd", ["write optim=sgd"]),
         ("hydra/launcher=joblib", ["unknown option of 'hydra/launcher'", "allowed: basic"]),
         ("model@net=auto", ["model@net=auto", "Could not override 'model@net'"]),
+        ("=", ["=\n  is no setting"]),
+        ("trainer={max_epoch: 5}", ["trainer.max_epoch\n", "Did you mean 'trainer.max_epochs'?"]),
+        ("data.channels.1=T2w", ["data.channels.1=T2w"]),
         ("foo@bar=1", ["there is no group 'foo'"]),
         ("trainr.gpus=1", ["unknown key. Did you mean 'trainer.gpus'?"]),
         ("modle=auto", ["unknown key. Did you mean 'model'?"]),
@@ -111,9 +118,19 @@ def test_a_broken_interpolation_names_its_file(mistakes, write_conf):
 
 
 def test_a_file_that_is_no_yaml_is_named(mistakes, write_conf):
-    folder = write_conf("trainer", "mine", "gpus: [0\n")
-    told = mistakes(f"--config-dir={folder}", "trainer=mine")
-    assert "trainer/mine.yaml" in told
+    for text in ("gpus: [0\n", "gpus: ${task\n"):
+        folder = write_conf("trainer", "mine", text)
+        told = mistakes(f"--config-dir={folder}", "trainer=mine")
+        assert told.startswith("1 mistake in the configuration:\ntrainer=mine\n"), told
+        assert f"{folder}/trainer/mine.yaml" in told
+
+
+def test_an_option_that_builds_on_what_is_not_there_is_told(mistakes, write_conf):
+    folder = write_conf("experiment", "mine", "# @package _global_\ndefaults: [{override /model: resnet}]\n")
+    told = mistakes(f"--config-dir={folder}", "experiment=mine")
+    assert "Could not find 'model/resnet'" in told
+    assert "resnet18_3d" in told
+    assert "Cannot find primary config 'other'" in mistakes("--config-name=other")
 
 
 def test_a_model_or_data_set_of_another_modality_is_refused(mistakes, write_conf):
@@ -170,6 +187,9 @@ def test_every_value_of_a_sweep_is_checked(mistakes):
     for given in ("model=resnet19_3d", "optim.lr=0", "seed=-1", "trainer.gpus=x"):
         assert f"\n{given}\n" in told
     assert "an interval has no end of values" in mistakes("-m", "optim.lr=interval(0.1,1)")
+    assert "Hydra's own settings take one value" in mistakes("-m", "hydra.run.dir=a,b")
+    assert "stands for no value at all" in mistakes("-m", "seed=range(3,1)")
+    assert "stands for no values: range() arg 3 must not be zero" in mistakes("-m", "seed=range(1,2,0)")
 
 
 def test_display_asks_for_no_value_and_no_folder(mistakes):

@@ -86,6 +86,17 @@ def test_outside_the_scan_is_its_darkest_value():
     assert padded[5, 5, 5] == pytest.approx(5, abs=1e-4)
 
 
+@pytest.mark.parametrize("step", [0.4, 1.0, 2.7, 9.0])
+def test_a_grid_may_reach_far_beyond_the_scan(step):
+    data = np.full((6, 6, 6), 2.0, dtype=np.float32)
+    data[0, 0, 0] = 1.0
+    out = resample(data, [(-40 * step, step, 90)] * 3)
+    assert np.isfinite(out).all()
+    assert out.min() >= 1 - 1e-4
+    assert out.max() <= 2 + 1e-4
+    assert out[0, 0, 0] == pytest.approx(1.0)
+
+
 def test_spacing_in_millimetres_is_met(tmp_path):
     data, inside = head(radii=(12, 12, 12))
     source = save(tmp_path / "a.nii.gz", data, np.diag([2.0, 2.0, 2.0, 1.0]))
