@@ -87,16 +87,7 @@ def bids(
     if table["session_id"].isna().all():
         table = table.drop(columns="session_id")
     _check_found(folder, table, names, [place for _, _, place in sessions if place])
-    for name, count in several.items():
-        if count:
-            log.warning(
-                "%s: %d records have several kinds of %s (acq, rec, ...); the first by name is taken. "
-                "data.channels can name one: acq-LABEL_%s.",
-                folder.name,
-                count,
-                name,
-                name,
-            )
+    _warn_of_choices(folder, several)
     return to_cohort(
         table, names, name=folder.name, where=str(folder), target=target, positive=positive, kind=target_kind
     )
@@ -136,6 +127,20 @@ def _pick(scans: list[_Scan], channel: str) -> tuple[str | None, int]:
     kinds = {s.variant for s in fitting}
     same = [s for s in fitting if s.variant == min(fitting, key=lambda s: s.path.name).variant]
     return str(min(same, key=lambda s: (s.run, s.path.name)).path), len(kinds)
+
+
+def _warn_of_choices(folder: Path, several: dict[str, int]) -> None:
+    """Say for how many records one of several kinds of scan was taken."""
+    for name, count in several.items():
+        if count:
+            log.warning(
+                "%s: %d records have several kinds of %s (acq, rec, ...); the first by name is taken. "
+                "data.channels can name one: acq-LABEL_%s.",
+                folder.name,
+                count,
+                name,
+                name,
+            )
 
 
 def _check_found(folder: Path, table: pd.DataFrame, names: list[str], places: list[Path]) -> None:

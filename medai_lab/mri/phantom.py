@@ -69,7 +69,7 @@ def make_head(rng: np.random.Generator, age: float, sex: str, lesion: bool) -> H
         rng: source of chance.
         age: years.
         sex: `F` or `M`; male heads are 3 % larger on average.
-        lesion: whether the brain has one: radius 5 to 10 mm, one in seven hardly visible.
+        lesion: whether the brain has one: radius 8 to 13 mm, one in ten fainter.
     """
     size = _HEAD_MM * rng.normal(1.03 if sex == "M" else 1.0, 0.03) * rng.normal(1.0, 0.02, 3)
     return Head(

@@ -87,7 +87,8 @@ def test_evaluation_on_another_cohort_fits_nothing(call, outputs, trained, tmp_p
     before = (trained / "operating_points.json").read_text()
     finished = call(
         "job=evaluate", f"run={trained}", "data=mri_phantom", f"data.root={other}", "data.reader.n_patients=16",
-        "data.reader.seed=9", f"paths.outputs={outputs}", f"hydra.run.dir={folder}", "job.replicates=50", "trainer.gpus=0",
+        "data.reader.seed=9", f"paths.outputs={outputs}", f"hydra.run.dir={folder}", "job.replicates=50",
+        "trainer.gpus=0",
     )  # fmt: skip
     assert finished.code == 0, finished.err
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -43,7 +43,8 @@ def test_every_record_is_predicted_once_and_in_its_split(trained):
 def test_metrics_have_intervals_and_the_threshold_is_of_validation(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     wanted = {
-        "auroc", "auprc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "brier",
+        "auroc", "auprc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc",
+        "brier",
     }  # fmt: skip
     assert wanted <= set(metrics["test"]["metrics"])
     area = metrics["test"]["metrics"]["auroc"]

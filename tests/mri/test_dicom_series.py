@@ -6,6 +6,7 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom.pixels import get_decoder
 from pydicom.uid import MPEG2MPML, DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from medai_lab.errors import ScanError
@@ -224,6 +225,8 @@ def test_deflated_files_are_refused_before_they_inflate(tmp_path):
     ],
 )
 def test_compressed_pixels_that_cannot_be_decoded_are_refused(tmp_path, syntax, reason):
+    if reason.startswith("no decoder") and get_decoder(syntax).is_available:
+        pytest.skip("a decoder for it is installed here")
     write_series(tmp_path / "s")
     for path in (tmp_path / "s").iterdir():
         image = pydicom.dcmread(path)
