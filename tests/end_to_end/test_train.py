@@ -8,6 +8,7 @@ import yaml
 
 from medai_lab.cohort.checks import check_leaks
 from medai_lab.evaluation import predictions
+from medai_lab.tracking.history import MetricHistory
 from medai_lab.tracking.run_folder import RunFolder
 
 
@@ -130,3 +131,15 @@ def test_a_warm_start_takes_the_weights(train, trained):
 def test_debug_modes_run(train, mode):
     folder = train(f"debug-{mode}", f"debug={mode}", "trainer.max_epochs=1", "tracking=none")
     assert (folder / "metrics.json").exists()
+
+
+def test_a_tracking_server_that_is_not_there_costs_a_warning(train):
+    folder = train("no-server", "tracking.uri=http://127.0.0.1:9", "trainer.max_epochs=1")
+    assert "tracking is unavailable" in (folder / "run.log").read_text()
+    assert (folder / "metrics.json").is_file()
+    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+
+
+def test_training_stops_early_when_nothing_improves(train):
+    folder = train("early", "trainer.early_stopping=2", "trainer.max_epochs=40", "optim.lr=1e-12", "tracking=none")
+    assert len(MetricHistory(folder / "history.csv").table()) < 40
