@@ -70,11 +70,9 @@ class JobConfig(TargetNode):
 
     Attributes:
         replicates: of the bootstrap behind every interval.
-        batch_size: records predicted at once.
     """
 
     replicates: Count = 1000
-    batch_size: Count = 4
 
     @model_validator(mode="after")
     def _only_known_options_of_our_jobs(self) -> Self:

@@ -1,5 +1,6 @@
 """job=evaluate: a run's numbers on its own splits or on another cohort; nothing is fitted again."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def run(config: Config) -> JobResult:
     predictor = Predictor.load(run_folder, device_of(config.trainer.gpus), allow=config.trust)
     points = operating_points.load(run_folder.operating_points)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    other = any(override.startswith("data") for override in HydraConfig.get().overrides.task)
+    other = _chooses_data(HydraConfig.get().overrides.task)
     splits = ["external"] if other else ["val", "test"]
     cohort = _other_cohort(config, predictor, folder) if other else run_folder.cohort()
     data, unusable = predictor.prepare(cohort)
@@ -46,6 +47,22 @@ def run(config: Config) -> JobResult:
     write_json(folder / "result.json", result.to_plain())
     show(results, splits[-1], folder, None)
     return result
+
+
+def _chooses_data(overrides: Sequence[str]) -> bool:
+    """Return whether the command line names another cohort.
+
+    Raises:
+        UserError: it changes settings of the data without naming one, which would be ambiguous.
+    """
+    keys = {override.lstrip("+~").partition("=")[0] for override in overrides}
+    settings = sorted(key for key in keys if key.startswith("data."))
+    if settings and "data" not in keys:
+        raise UserError(
+            f"{settings[0]}: job=evaluate takes its data settings from the run. To evaluate another cohort, name its "
+            "format too, as in data=bids data.root=DIR data.target=group."
+        )
+    return "data" in keys
 
 
 def _other_cohort(config: Config, predictor: Predictor, folder: Path) -> Cohort:

@@ -127,10 +127,10 @@ class MedDataModule(pl.LightningDataModule):
         """Return the validation batches of this process."""
         return self.eval_dataloader(self.cohort.of_split("val"))
 
-    def eval_dataloader(self, cohort: Cohort, batch_size: int | None = None) -> DataLoader[Any]:
+    def eval_dataloader(self, cohort: Cohort) -> DataLoader[Any]:
         """Return batches in which each record stands once, shared out among the processes."""
         rank, size = world()
-        batches = EvalBatches(len(cohort), batch_size or max(1, self.data.batch_size // size), rank, size)
+        batches = EvalBatches(len(cohort), max(1, self.data.batch_size // size), rank, size)
         return self._loader(self.dataset(cohort), batches)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:

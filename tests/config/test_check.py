@@ -50,7 +50,7 @@ def test_the_default_has_no_mistakes(mistakes):
         ("~trainer.max_epochs", ["trainer.max_epochs", "is missing"]),
         ("trainer.gpus.first=1", ["'trainer.gpus' is a value and has no keys below it"]),
         ("optim.momentum=0.9", ["added with +optim.momentum=0.9"]),
-        ("+job.folds=5", ["job.folds=5", "allowed: _target_, batch_size, replicates"]),
+        ("+job.folds=5", ["job.folds=5", "allowed: _target_, replicates"]),
         ("hydra.run.dri=x", ["Did you mean 'hydra.run.dir'?"]),
         ("model.net.width=8", ["name the model", "allowed: densenet121_3d, "]),
         ("model.cpu=small_cnn", ["Did you mean 'small_cnn_3d'?"]),

@@ -117,6 +117,7 @@ def test_the_last_run_is_found(call, outputs, trained, scans, tmp_path):
         (["job=predict", "run=last", "input=nowhere"], ["nowhere", "no such file"]),
         (["job=predict", "run=RUN", "input=SCANS", "output=x.xlsx"], ["x.xlsx", ".csv", ".parquet"]),
         (["job=evaluate", "run=RUN", "model=resnet10_3d"], ["model", "comes from the run"]),
+        (["job=evaluate", "run=RUN", "data.batch_size=2"], ["data.batch_size", "data=bids"]),
         (["job=predict", "run=elsewhere", "input=SCANS"], ["elsewhere"]),
     ],
 )
