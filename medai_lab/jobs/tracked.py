@@ -37,6 +37,13 @@ class Tracking:
     run: RunFolder
     logger: RunLogger
     sink: MlflowSink | None
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Let MLflow's thread start; called once training goes, so that its imports do not delay the first step."""
+        if self.sink is not None and not self.begun:
+            self.begun = True
+            self.sink.start()
 
     def describe_data(self, data: MedDataModule) -> None:
         """Name the data set and its digest, in the run folder and in MLflow."""
@@ -93,14 +100,16 @@ def tracked(config: Config, run: RunFolder, resumed: bool) -> Iterator[Tracking]
     sink = _open_sink(config, run, resumed)
     run.set_status("running")
     state, code = "failed", None
+    tracking = Tracking(run, RunLogger(history, sink), sink)
     try:
-        yield Tracking(run, RunLogger(history, sink), sink)
+        yield tracking
         state = "finished"
     except Terminated:
         state, code = "killed", 128 + signal.SIGTERM
     except (KeyboardInterrupt, SystemExit):
         state, code = "killed", 128 + signal.SIGINT
     finally:
+        tracking.begin()
         _close(run, sink, state)
     if code is not None:
         log.warning("The run was stopped. To go on: python -m medai_lab resume=%s", run.path)
@@ -124,7 +133,6 @@ def _open_sink(config: Config, run: RunFolder, resumed: bool) -> MlflowSink | No
         run_id=kept,
         parent_run_id=config.tracking.parent,
     )
-    sink.start()
     sink.log_params(config.to_plain())
     return sink
 

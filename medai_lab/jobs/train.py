@@ -126,7 +126,9 @@ def _fit(
         higher,
         tracking.logger,
         [
-            LambdaCallback(on_train_epoch_end=lambda *_: tracking.remember()),
+            LambdaCallback(
+                on_train_batch_end=lambda *_: tracking.begin(), on_train_epoch_end=lambda *_: tracking.remember()
+            ),
             *(instantiate(node, **_trust(config)) for node in config.callbacks.values()),
         ],
     )
